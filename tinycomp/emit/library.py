@@ -1,0 +1,177 @@
+"""The C library of a program: NAME.h, NAME.c, NAME_data.c. Equal programs give equal bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jinja2
+import numpy as np
+
+import tinycomp
+from tinycomp import resources
+from tinycomp.errors import BadInput
+from tinycomp.ir import Array, Tensor
+from tinycomp.lower import data_type, needs_padding
+from tinycomp.ops.base import c_type
+from tinycomp.program import Function, Operand, Program, Step
+
+C_WORDS = frozenset(
+    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
+    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while main bool "
+    "class namespace template this new delete private public protected operator true false".split()
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the emitted files say of themselves. name: the C prefix. sha256: of the source model's bytes."""
+
+    name: str
+    sha256: str
+    labels: tuple[str, ...] = field(default=())
+
+
+def c_name(text: str) -> str:
+    """A valid C prefix out of any text: lower case letters, digits, underscores, not a keyword, not empty."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:48].strip("_")
+    if not name or name[0].isdigit():
+        name = f"model_{name}".rstrip("_")
+    return f"{name}_model" if name in C_WORDS else name
+
+
+def checked_name(name: str) -> str:
+    """The name, if it is a C prefix already. Raises BadInput otherwise."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or name in C_WORDS:
+        raise BadInput(f"{name!r} is not a C prefix (lower case letters, digits and underscores, no C keyword)",
+                       where="--name", fix=f"--name {c_name(name)}")  # fmt: skip
+    return name
+
+
+def environment() -> jinja2.Environment:
+    """Templates in templates/; an undefined name is an error and a file keeps its last newline."""
+    loader = jinja2.FileSystemLoader(resources.path("templates"))
+    return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
+                              trim_blocks=True, lstrip_blocks=True, autoescape=False)  # fmt: skip
+
+
+def library(program: Program, identity: Identity) -> dict[str, str]:
+    """File name to text: NAME.h, NAME.c and NAME_data.c."""
+    env, name = environment(), identity.name
+    common: dict[str, Any] = {
+        "name": name, "NAME": name.upper(), "version": tinycomp.__version__, "sha256": identity.sha256,
+        "reference": program.graph.reference, "arena": program.arena, "align": program.align,
+    }  # fmt: skip
+    data = [{"type": data_type(d.array.dtype), "symbol": f"{name}_{d.symbol}", "count": d.array.size} for d in program.data]
+    pads = [{"symbol": f"pad_{byte:02x}", "byte": byte - 256 * (byte > 127), "bytes": size} for byte, size in program.pads.items()]
+    body = env.get_template("model.c.j2").render(
+        **common, data=data, pads=pads,
+        helpers=[_helper(env, h, program) for h in _helpers(program.functions)],
+        functions=[_function(env, f, program) for f in program.functions],
+        layers=[_layer(i, s, program, name) for i, s in enumerate(program.steps)],
+        uses_rows=any(o.taps is not None and not _plain(o, s) for s in program.steps for o in s.operands),
+        inputs=[_address(program, t, name) for t in program.graph.inputs],
+        outputs=[_address(program, t, name) for t in program.graph.outputs],
+    )  # fmt: skip
+    tensors = program.graph.tensors
+    head = env.get_template("model.h.j2").render(
+        **common, labels=[_c_string(label) for label in identity.labels],
+        ports=[*_ports("INPUT", [tensors[t] for t in program.graph.inputs]), *_ports("OUTPUT", [tensors[t] for t in program.graph.outputs])],
+        n_inputs=len(program.graph.inputs), n_outputs=len(program.graph.outputs), n_layers=len(program.steps),
+    )  # fmt: skip
+    arrays = [{**d, "lines": _literals(p.array)} for d, p in zip(data, program.data, strict=True)]
+    return {
+        f"{name}.h": head,
+        f"{name}.c": body,
+        f"{name}_data.c": env.get_template("model_data.c.j2").render(**common, data=arrays),
+    }
+
+
+def _helpers(functions: tuple[Function, ...]) -> list[str]:
+    return list(dict.fromkeys(h for f in functions for h in f.helpers))
+
+
+def _helper(env: jinja2.Environment, helper: str, program: Program) -> str:
+    return env.get_template(f"helpers/{helper}.c.j2").render(reference=program.graph.reference).strip("\n")
+
+
+def _function(env: jinja2.Environment, f: Function, program: Program) -> str:
+    values: dict[str, Any] = {**f.params, **f.literals, **{a: a for a in f.arguments}}
+    parts = ["const void *const *rows", "void *out"]
+    parts += ["void *scratch"] if f.scratch else []
+    parts += ["int y"] if f.access == "reduce" else []
+    parts += [f"const {t} *c{i}" for i, t in enumerate(f.data_types)]
+    parts += [f"int32_t {a}" for a in f.arguments]
+    signature = f"static void {f.symbol}({', '.join(parts)})"
+    text = env.get_template(f"kernels/{f.op}/{f.kernel}.c.j2").render(signature=signature, reference=program.graph.reference, **values)
+    return re.sub(r"\n[ \t]*(?=\n)", "", text).strip("\n")
+
+
+def _plain(operand: Operand, step: Step) -> bool:
+    """One row for each call, never padding: its address is an expression."""
+    taps = operand.taps
+    return taps is None or (taps.count == 1 and not needs_padding(taps, operand.place.rows, step.calls))
+
+
+def _layer(index: int, step: Step, program: Program, name: str) -> Mapping[str, Any]:
+    operands: list[dict[str, Any]] = []
+    at = 0
+    for o in step.operands:
+        count = 1 if o.taps is None else o.taps.count
+        operands.append({"at": at, "count": count, "offset": o.place.offset, "row_bytes": o.place.row_bytes, "rows": o.place.rows,
+                         "taps": o.taps, "plain": _plain(o, step)})  # fmt: skip
+        at += count
+    leaf, f = step.leaf, step.function
+    arguments = [f"{name}_{d.symbol}" for d in step.data] + [str(leaf.numbers[a]) for a in f.arguments]
+    pad = step.access.pad
+    used = pad is not None and pad in program.pads
+    out = program.graph.out(step.node)
+    return {
+        "index": index, "node": step.node.name, "op": step.node.op, "shape": list(out.shape), "type": out.dtype,
+        "kind": step.access.kind, "operands": operands, "pointers": at, "calls": step.calls,
+        "function": f.symbol, "output": step.output, "scratch": step.scratch, "arguments": arguments,
+        "pad": f"pad_{pad:02x}" if used else "NULL", "rows_out": step.output.rows,
+        "bytes_out": out.bytes if step.access.kind != "window" else step.output.row_bytes,
+    }  # fmt: skip
+
+
+def _address(program: Program, tensor: str, name: str) -> str:
+    """Where the caller finds an input or output: an offset in the arena, or data that folding has fixed."""
+    if tensor in program.answers:
+        return f"{name}_{program.answers[tensor].symbol}"
+    return f"ctx->arena + {program.places[tensor].offset}"
+
+
+def _ports(kind: str, tensors: list[Tensor]) -> Iterator[dict[str, Any]]:
+    for i, t in enumerate(tensors):
+        quantized = t.quant is not None and not t.quant.per_channel and t.dtype != "float32"
+        yield {
+            "port": f"{kind}{i}", "name": _comment(t.name), "bytes": t.bytes, "elements": t.elements,
+            "rank": len(t.shape), "shape": ", ".join(map(str, t.shape)) or "1", "type": c_type(t), "dtype": t.dtype,
+            "scale": _float(t.scale if quantized else 1.0), "zero_point": t.zero_point if quantized else 0,
+        }  # fmt: skip
+
+
+def _comment(text: str) -> str:
+    """A name from the model file that can do no harm inside a comment."""
+    return re.sub(r"[^A-Za-z0-9_.:/ \[\]-]", "?", text).replace("*/", "?/").replace("/*", "/?")[:80]
+
+
+def _c_string(text: str) -> str:
+    out = "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode())
+    return f'"{out}"'
+
+
+def _float(value: float) -> str:
+    text = f"{np.float32(value):.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
+
+
+def _literals(array: Array) -> list[str]:
+    """The array's elements as lines of C initialisers."""
+    values = array.ravel().tolist()
+    texts = [_float(v) for v in values] if array.dtype.kind == "f" else [str(int(v)) for v in values]
+    step = 24 if array.dtype.itemsize == 1 else 10
+    return [", ".join(texts[i : i + step]) for i in range(0, len(texts), step)]

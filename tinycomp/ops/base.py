@@ -1,0 +1,152 @@
+"""What an operator is: one `Operator` value per file of this folder, listed in the table of `tinycomp.ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinycomp.errors import BadInput, Unsupported
+from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
+from tinycomp.kernel import Access, Kernel
+
+Shape = tuple[int, ...]
+ACTIVATIONS = ("none", "relu", "relu_n1_to_1", "relu6", "tanh", "sign_bit")
+
+
+class Source(NamedTuple):
+    """One operator as it stands in a file.
+
+    options: the fields of the operator's options table under their schema names (stride_h, …); {} where absent.
+    inputs: None where an optional input is missing. Constants carry data.
+    """
+
+    name: str
+    builtin: str
+    options: Mapping[str, Any]
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+
+    def input(self, i: int) -> Tensor:
+        """Input i. Raises BadInput where the file leaves it out."""
+        t = self.inputs[i] if i < len(self.inputs) else None
+        if t is None:
+            raise BadInput(f"input {i} is missing; the file names {len(self.inputs)} inputs",
+                           where=f"{self.name} ({self.builtin})", fix="export the model again")  # fmt: skip
+        return t
+
+    def constant(self, i: int, what: str) -> Array:
+        """The data of input i, which must be a constant: an axis, a shape, a permutation."""
+        t = self.input(i)
+        if t.data is None:
+            raise Unsupported(f"{what} (tensor {t.name!r}) is computed at run time, and C with static memory needs it fixed",
+                              where=f"{self.name} ({self.builtin})",
+                              fix="export the model with a static input shape and constant arguments")  # fmt: skip
+        return t.data
+
+    def activation(self) -> str:
+        """The fused activation. Raises Unsupported for those that no reference kernel implements."""
+        code = int(self.options.get("fused_activation_function", 0))
+        name = ACTIVATIONS[code] if 0 <= code < len(ACTIVATIONS) else f"number {code}"
+        if name not in ACTIVATIONS[:4]:
+            raise Unsupported(f"the fused activation {name} is not supported (none, relu, relu6 and relu_n1_to_1 are)",
+                              where=f"{self.name} ({self.builtin})", fix="use a separate activation layer")  # fmt: skip
+        return name
+
+
+class Parsed(NamedTuple):
+    """What a file's operator means in the IR: its attributes and the inputs that stay tensors.
+
+    A constant that became an attribute (axes, paddings, a target shape) is not among the inputs; a bias that the
+    file leaves out is, as a new constant.
+    """
+
+    attrs: Attrs
+    inputs: tuple[Tensor, ...]
+
+
+class Written(NamedTuple):
+    """The inverse of Parsed: options by schema name, and inputs as tensor names or constants to store."""
+
+    options: Mapping[str, Any]
+    inputs: tuple[str | Array | None, ...]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How one TFLite builtin operator is read and written. `options` is the options table's name in the schema.
+
+    An operator with several codecs is written by the first whose `write` is there and does not return None.
+    """
+
+    builtin: str
+    options: str | None
+    read: Callable[[Source], Parsed]
+    write: Callable[[Node, Graph], Written | None] | None = None
+
+
+def _no_macs(node: Node, graph: Graph) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of the IR.
+
+    infer: the (shape, dtype) of each output; raises Unsupported or BadInput where inputs and attributes do not agree.
+    reference: the numpy meaning: node, graph and the values of all inputs, constants included, to the outputs' values.
+        It takes its sizes from the values, so a batch may be larger than the graph's.
+    access: which rows of which operand an output row needs. None: the operator exists only to be folded (shape
+        arithmetic on constants) and has no kernel.
+    kernels: best first; the last one is portable C99 and accepts every shape and dtype that `infer` lets through.
+    inplace: operands whose storage the output may take over, row for row, when they die here.
+    view: the output is the first input's bytes; costs nothing.
+    """
+
+    attrs: type[Attrs]
+    codecs: tuple[Codec, ...]
+    infer: Callable[[Node, Graph], tuple[tuple[Shape, DType], ...]]
+    reference: Callable[[Node, Graph, Sequence[Array]], tuple[Array, ...]]
+    access: Callable[[Node, Graph], Access] | None = None
+    kernels: tuple[Kernel, ...] = ()
+    inplace: tuple[int, ...] = ()
+    view: bool = False
+    macs: Callable[[Node, Graph], int] = _no_macs
+
+    @property
+    def name(self) -> str:
+        """The key of the operator table."""
+        return self.attrs.op
+
+
+def require_dtype(node: Node, graph: Graph, allowed: Sequence[tuple[DType, ...]]) -> None:
+    """Raise Unsupported unless the dtypes of (activation inputs…, output) are one of the allowed tuples."""
+    found = (*(graph.tensors[i].dtype for i in node.inputs[: len(allowed[0]) - 1]), graph.out(node).dtype)
+    if found not in allowed:
+        combos = ", ".join("→".join((",".join(a[:-1]), a[-1])) for a in allowed)
+        names = ", ".join(repr(i) for i in node.inputs[: len(allowed[0]) - 1])
+        raise Unsupported(f"has dtypes {','.join(found[:-1])}→{found[-1]} on {names}; supported: {combos}",
+                          where=f"{node.name} ({node.op})",
+                          fix="export the model as full-integer int8 or as float32")  # fmt: skip
+
+
+def c_type(t: Tensor) -> str:
+    """The C type of a tensor's elements."""
+    names = {"float32": "float", "bool": "uint8_t", "int4": "int8_t"}
+    return names.get(t.dtype, f"{t.dtype}_t")
+
+
+def as_dtype(values: Any, dtype: str) -> Array:
+    """The values as an array of the tensor dtype. Integers must already be in range."""
+    return np.asarray(values).astype(NUMPY[dtype])
+
+
+def clamp_real(values: Array, activation: str) -> Array:
+    """A fused activation on float32 values."""
+    low = {"relu": 0.0, "relu6": 0.0, "relu_n1_to_1": -1.0}.get(activation)
+    high = {"relu6": 6.0, "relu_n1_to_1": 1.0}.get(activation)
+    if low is None and high is None:
+        return values
+    return np.clip(values, low, high).astype(np.float32)

@@ -1,0 +1,165 @@
+"""CONV_2D: [N, H, W, C] × weights [O, kh, kw, C/groups] → [N, OH, OW, O].
+
+Sources: tensorflow/lite/kernels/internal/reference/integer_ops/conv.h, reference/conv.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import numpy as np
+
+from tinycomp import qmath
+from tinycomp.errors import BadInput, Unsupported
+from tinycomp.ir import Array, Attrs, DType, Graph, Node, Quant, Tensor
+from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps
+from tinycomp.ops import requant, window
+from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, c_type, clamp_real, require_dtype
+
+
+@dataclass(frozen=True)
+class Conv2D(Attrs):
+    """stride and dilation as (height, width), padding as (top, bottom, left, right)."""
+
+    op: ClassVar[str] = "conv2d"
+    stride: window.Pair = (1, 1)
+    dilation: window.Pair = (1, 1)
+    padding: window.Padding = (0, 0, 0, 0)
+    activation: str = "none"
+
+
+def attrs(node: Node) -> Conv2D:
+    """The node's attributes, typed."""
+    return cast(Conv2D, node.attrs)
+
+
+def zero_bias(name: str, x: Tensor, weights: Tensor, channels: int) -> Tensor:
+    """The constant that stands for a bias which the file leaves out."""
+    if x.dtype == "float32":
+        return Tensor(name, (channels,), "float32", None, np.zeros(channels, np.float32))
+    scales = tuple(x.scale * s for s in weights.quant.scale) if weights.quant and x.quant else (1.0,)
+    quant = Quant(scales, (0,) * len(scales), 0)
+    if x.dtype == "int16":
+        return Tensor(name, (channels,), "int64", quant, np.zeros(channels, np.int64))
+    return Tensor(name, (channels,), "int32", quant, np.zeros(channels, np.int32))
+
+
+def _read(source: Source) -> Parsed:
+    where = f"{source.name} ({source.builtin})"
+    x, weights = source.input(0), source.input(1)
+    if len(x.shape) != 4 or len(weights.shape) != 4:
+        raise BadInput(f"needs 4-D input and weights, found {list(x.shape)} and {list(weights.shape)}", where=where)
+    stride = window.pair(source.options, "stride_h", "stride_w", where)
+    dilation = window.pair(source.options, "dilation_h_factor", "dilation_w_factor", where)
+    kernel = weights.shape[1:3]
+    padding = window.padding_of(source, (x.shape[1], x.shape[2]), (kernel[0], kernel[1]), stride, dilation)
+    bias = source.inputs[2] if len(source.inputs) > 2 else None
+    if bias is None:
+        bias = zero_bias(f"{source.name}/bias", x, weights, weights.shape[0])
+    return Parsed(Conv2D(stride, dilation, padding, source.activation()), (x, weights, bias))
+
+
+def _write(node: Node, graph: Graph) -> Written:
+    a, (x, w, _) = attrs(node), graph.ins(node)
+    scheme = window.scheme_of((x.shape[1], x.shape[2]), (w.shape[1], w.shape[2]), a.stride, a.dilation, a.padding)
+    if scheme is None:
+        raise Unsupported(f"padding {a.padding} has no name in TFLite (SAME and VALID do)", where=node.name,
+                          fix="put a PAD before it")  # fmt: skip
+    options = {
+        "padding": scheme, "stride_h": a.stride[0], "stride_w": a.stride[1], "dilation_h_factor": a.dilation[0],
+        "dilation_w_factor": a.dilation[1], "fused_activation_function": ACTIVATIONS.index(a.activation),
+    }  # fmt: skip
+    return Written(options, node.inputs)
+
+
+def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
+    a, (x, w, b) = attrs(node), graph.ins(node)
+    require_dtype(node, graph, [("int8", "int8"), ("float32", "float32")])
+    if w.shape[3] == 0 or x.shape[3] % w.shape[3] or w.shape[0] % (x.shape[3] // w.shape[3]):
+        raise BadInput(f"input has {x.shape[3]} channels and weights {w.name!r} are {list(w.shape)}; "
+                       "neither dense nor grouped", where=f"{node.name} (conv2d)")  # fmt: skip
+    if b.shape != (w.shape[0],):
+        raise BadInput(f"bias {b.name!r} has shape {list(b.shape)}, expected [{w.shape[0]}]", where=f"{node.name} (conv2d)")
+    top, bottom, left, right = a.padding
+    h = window.output_size(x.shape[1], w.shape[1], a.stride[0], a.dilation[0], top, bottom)
+    wide = window.output_size(x.shape[2], w.shape[2], a.stride[1], a.dilation[1], left, right)
+    return (((x.shape[0], h, wide, w.shape[0]), x.dtype),)
+
+
+def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
+    a, (xt, wt, _), out = attrs(node), graph.ins(node), graph.out(node)
+    x, w, b = args
+    groups = x.shape[3] // w.shape[3]
+    zero = 0 if xt.dtype == "float32" else xt.zero_point
+    wide = np.float32 if xt.dtype == "float32" else np.float64  # float64 products and sums of int8 are exact
+    seen = window.windows(x, (w.shape[1], w.shape[2]), a.stride, a.dilation, a.padding, zero).astype(wide) - wide(zero)
+    parts = np.split(seen, groups, axis=5) if groups > 1 else [seen]
+    kernels = np.split(w.astype(wide), groups, axis=0) if groups > 1 else [w.astype(wide)]
+    acc = np.concatenate([np.tensordot(p, k, axes=((3, 4, 5), (1, 2, 3))) for p, k in zip(parts, kernels, strict=True)], axis=3)
+    if xt.dtype == "float32":
+        return (clamp_real((acc + b).astype(np.float32), a.activation),)
+    return (requantized(acc.astype(np.int64) + b.astype(np.int64), xt, wt, out, a.activation, graph),)
+
+
+def requantized(acc: Array, x: Tensor, weights: Tensor, out: Tensor, activation: str, graph: Graph) -> Array:
+    """Accumulators [..., O] to the output's integers: multiply, add the zero point, clamp."""
+    m = requant.channel_multipliers(x, weights, out, acc.shape[-1])
+    q = qmath.requantize(qmath.wrap32(acc), m.mantissa, m.shift, graph.reference) + out.zero_point
+    low, high = qmath.activation_range(activation, out.dtype, out.scale, out.zero_point)
+    return np.clip(q, low, high).astype(np.int8)
+
+
+def _access(node: Node, graph: Graph) -> Access:
+    a, (x, w, _) = attrs(node), graph.ins(node)
+    zero = 0 if x.dtype == "float32" else x.zero_point & 0xFF
+    return Access("window", (Taps(w.shape[1], a.stride[0], a.dilation[0], a.padding[0]),), pad=zero)
+
+
+def _macs(node: Node, graph: Graph) -> int:
+    _, w, _ = graph.ins(node)
+    return graph.out(node).elements * w.elements // w.shape[0]
+
+
+def _lower(node: Node, graph: Graph) -> Leaf:
+    """Weights stay as in the file, [O][kh][kw][C/groups]: each tap row of kw·C bytes is contiguous, as in the input."""
+    a, (x, w, b), out = attrs(node), graph.ins(node), graph.out(node)
+    assert w.data is not None and b.data is not None
+    numbers = {
+        "in_w": x.shape[2], "in_c": x.shape[3], "out_w": out.shape[2], "out_c": out.shape[3],
+        "kw": w.shape[2], "stride": a.stride[1], "dilation": a.dilation[1], "left": a.padding[2],
+        "tap_c": w.shape[3], "group_out": out.shape[3] * w.shape[3] // x.shape[3],
+    }  # fmt: skip
+    params = {
+        "type": c_type(x), "kh": w.shape[1], "edges": _leaves_image(x, w, out, a), "contiguous": a.dilation[1] == 1 and x.shape[3] == w.shape[3],
+        "groups": x.shape[3] // w.shape[3], "activation": a.activation,
+    }  # fmt: skip
+    if x.dtype == "float32":
+        return Leaf(params, numbers, (Const("weights", w.data), Const("bias", b.data)))
+    m = requant.channel_multipliers(x, w, out, out.shape[3])
+    low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
+    bias = requant.folded_bias(b.data, w.data, x.zero_point)
+    numbers |= {"in_zero": x.zero_point, "out_zero": out.zero_point, "low": low, "high": high}
+    params |= {"acc": requant.accumulator_type(bias, w.data)}
+    return Leaf(params, numbers, (Const("weights", w.data), Const("bias", bias), *requant.requant_consts(m)))
+
+
+def _leaves_image(x: Tensor, w: Tensor, out: Tensor, a: Conv2D) -> bool:
+    """Some window reaches past the left or right edge."""
+    last = (out.shape[2] - 1) * a.stride[1] - a.padding[2] + (w.shape[2] - 1) * a.dilation[1]
+    return a.padding[2] > 0 or last >= x.shape[2]
+
+
+OPERATOR = Operator(
+    attrs=Conv2D,
+    codecs=(Codec("CONV_2D", "Conv2DOptions", _read, _write),),
+    infer=_infer,
+    reference=_reference,
+    access=_access,
+    kernels=(
+        Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("requantize",)),
+        Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
+    ),
+    macs=_macs,
+)
