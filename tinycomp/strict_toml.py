@@ -26,6 +26,7 @@ class Table:
     def __init__(self, values: Mapping[str, object], file: str, name: str = "") -> None:
         self._values, self._file, self._name = values, file, name
         self._taken: set[str] = set()
+        self._optional: set[str] = set()
 
     @staticmethod
     def read(file: Path) -> Table:
@@ -43,6 +44,8 @@ class Table:
         return tuple(self._values)
 
     def __contains__(self, key: str) -> bool:
+        """Whether an optional key is there. Asking makes it a known one, for the suggestion on a typo."""
+        self._optional.add(key)
         return key in self._values
 
     def error(self, what: str, key: str = "", fix: str = "") -> BadInput:
@@ -107,10 +110,10 @@ class Table:
         """Raise BadInput where the file has a key that nobody took."""
         left = [key for key in self._values if key not in self._taken]
         if left:
-            raise self.error("unknown key", left[0], fix=nearest(left[0], self._taken) or f"known: {self._known()}")
-
-    def _known(self) -> str:
-        return ", ".join(sorted(self._taken))
+            known = self._taken | self._optional
+            raise self.error(
+                "unknown key", left[0], fix=nearest(left[0], known) or f"known: {', '.join(sorted(known))}"
+            )
 
     def _take(self, key: str) -> object:
         self._taken.add(key)
@@ -121,5 +124,7 @@ class Table:
 
 
 def _type(value: object) -> str:
-    names = {str: "a string", int: "an integer", float: "a float", bool: "true or false", list: "a list", dict: "a table"}
-    return names.get(type(value), type(value).__name__)
+    """How to call a value's type in a message to somebody who writes TOML."""
+    names = {"str": "a string", "int": "an integer", "bool": "a boolean", "list": "a list", "dict": "a table"}
+    kind = type(value).__name__
+    return names.get(kind, f"a {kind}")

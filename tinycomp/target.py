@@ -276,10 +276,11 @@ def _core(core_id: str, table: Table) -> Core:
 
 def _timing(table: Table) -> Timing:
     optional = ("simd_mac", "vector_op")
-    every = [f.name for f in fields(Timing) if f.name not in (*optional, "published", "source")]
+    every = (f.name for f in fields(Timing) if f.name not in (*optional, "published", "source"))
     cycles = {name: table.integer(name, least=1) for name in every}
-    extra = {name: table.integer(name, least=1) if name in table else None for name in optional}
-    timing = Timing(**cycles, **extra, published=table.flag("published"), source=table.text("source"))
+    simd_mac, vector_op = (table.integer(name, least=1) if name in table else None for name in optional)
+    timing = Timing(**cycles, simd_mac=simd_mac, vector_op=vector_op, published=table.flag("published"),
+                    source=table.text("source"))  # fmt: skip
     table.done()
     return timing
 

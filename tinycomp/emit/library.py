@@ -66,10 +66,10 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
     }  # fmt: skip
     data = [{"type": data_type(d.array.dtype), "symbol": f"{name}_{d.symbol}", "count": d.array.size} for d in program.data]
     pads = [{"symbol": f"pad_{byte:02x}", "byte": byte - 256 * (byte > 127), "bytes": size} for byte, size in program.pads.items()]
+    helpers = [_helper(env, h, program) for h in _helpers(program.functions)]
+    functions = [_function(env, f, program) for f in program.functions]
     body = env.get_template("model.c.j2").render(
-        **common, data=data, pads=pads,
-        helpers=[_helper(env, h, program) for h in _helpers(program.functions)],
-        functions=[_function(env, f, program) for f in program.functions],
+        **common, data=data, pads=pads, helpers=helpers, functions=functions, includes=_includes([*helpers, *functions]),
         layers=[_layer(i, s, program, name) for i, s in enumerate(program.steps)],
         uses_rows=any(o.taps is not None and not _plain(o, s) for s in program.steps for o in s.operands),
         inputs=[_address(program, t, name) for t in program.graph.inputs],
@@ -87,6 +87,13 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
         f"{name}.c": body,
         f"{name}_data.c": env.get_template("model_data.c.j2").render(**common, data=arrays),
     }
+
+
+def _includes(texts: list[str]) -> list[str]:
+    """The standard headers that the kernels call: <math.h> for float functions, <string.h> for copies."""
+    text = "\n".join(texts)
+    wanted = {"math.h": r"\b[a-z0-9]+f\(", "string.h": r"\bmem(cpy|set|move)\("}
+    return [header for header, call in wanted.items() if re.search(call, text)]
 
 
 def _helpers(functions: tuple[Function, ...]) -> list[str]:

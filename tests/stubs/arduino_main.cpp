@@ -1,0 +1,9 @@
+#include "Arduino.h"
+
+int main()
+{
+  setup();
+  for (;;) {
+    loop();
+  }
+}

@@ -1,0 +1,7 @@
+#include <stdio.h>
+
+void board_putchar(char c);
+void board_putchar(char c)
+{
+  putchar(c);
+}

@@ -1,0 +1,6 @@
+#include "freertos/FreeRTOS.h"
+
+int main(void)
+{
+  app_main();
+}

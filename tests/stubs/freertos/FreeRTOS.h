@@ -1,0 +1,5 @@
+#pragma once
+#include <stdint.h>
+typedef uint32_t TickType_t;
+#define pdMS_TO_TICKS(ms) ((TickType_t)((ms) / 10))
+void app_main(void);
