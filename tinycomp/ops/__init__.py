@@ -5,13 +5,73 @@ from __future__ import annotations
 from tinycomp import ir
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Graph, Node
-from tinycomp.ops import conv2d
+from tinycomp.ops import (
+    add,
+    average_pool2d,
+    cast,
+    concatenation,
+    conv2d,
+    depthwise_conv2d,
+    dequantize,
+    fill,
+    fully_connected,
+    gather,
+    leaky_relu,
+    logistic,
+    max_pool2d,
+    mean,
+    mul,
+    pack,
+    pad,
+    quantize,
+    range_,
+    reduce_prod,
+    relu,
+    reshape,
+    shape,
+    softmax,
+    split,
+    strided_slice,
+    sub,
+    tanh,
+    transpose,
+    unpack,
+)
 from tinycomp.ops.base import Codec, Operator
 
 OPERATORS: dict[str, Operator] = {
     operator.name: operator
     for operator in (
+        add.OPERATOR,
+        average_pool2d.OPERATOR,
+        cast.OPERATOR,
+        concatenation.OPERATOR,
         conv2d.OPERATOR,
+        depthwise_conv2d.OPERATOR,
+        dequantize.OPERATOR,
+        fill.OPERATOR,
+        fully_connected.OPERATOR,
+        gather.OPERATOR,
+        leaky_relu.OPERATOR,
+        logistic.OPERATOR,
+        max_pool2d.OPERATOR,
+        mean.OPERATOR,
+        mul.OPERATOR,
+        pack.OPERATOR,
+        pad.OPERATOR,
+        quantize.OPERATOR,
+        range_.OPERATOR,
+        reduce_prod.OPERATOR,
+        relu.OPERATOR,
+        reshape.OPERATOR,
+        shape.OPERATOR,
+        softmax.OPERATOR,
+        split.OPERATOR,
+        strided_slice.OPERATOR,
+        sub.OPERATOR,
+        tanh.OPERATOR,
+        transpose.OPERATOR,
+        unpack.OPERATOR,
     )
 }  # fmt: skip
 

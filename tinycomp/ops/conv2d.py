@@ -76,12 +76,11 @@ def _write(node: Node, graph: Graph) -> Written:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     a, (x, w, b) = attrs(node), graph.ins(node)
-    require_dtype(node, graph, [("int8", "int8"), ("float32", "float32")])
+    require_dtype(node, graph, [("int8", "int8", "int8"), ("float32", "float32", "float32")])
     if w.shape[3] == 0 or x.shape[3] % w.shape[3] or w.shape[0] % (x.shape[3] // w.shape[3]):
         raise BadInput(f"input has {x.shape[3]} channels and weights {w.name!r} are {list(w.shape)}; "
                        "neither dense nor grouped", where=f"{node.name} (conv2d)")  # fmt: skip
-    if b.shape != (w.shape[0],):
-        raise BadInput(f"bias {b.name!r} has shape {list(b.shape)}, expected [{w.shape[0]}]", where=f"{node.name} (conv2d)")
+    requant.require_weights(f"{node.name} (conv2d)", x, w, b, graph.out(node), axis=0)
     top, bottom, left, right = a.padding
     h = window.output_size(x.shape[1], w.shape[1], a.stride[0], a.dilation[0], top, bottom)
     wide = window.output_size(x.shape[2], w.shape[2], a.stride[1], a.dilation[1], left, right)

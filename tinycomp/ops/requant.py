@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycomp import qmath
-from tinycomp.ir import Array, Tensor
+from tinycomp.errors import BadInput, Unsupported
+from tinycomp.ir import Array, Reference, Tensor
 from tinycomp.kernel import Const
 
 
@@ -52,3 +53,47 @@ def accumulator_type(bias: Array, weights: Array) -> str:
     sums = np.abs(weights.astype(np.int64)).reshape(weights.shape[0], -1).sum(axis=1)
     worst = np.abs(bias.astype(np.int64)) + 128 * sums
     return "int32_t" if int(worst.max(initial=0)) < 2**31 else "uint32_t"
+
+
+def finish(acc: Array, multipliers: Multipliers, out: Tensor, activation: str, reference: Reference) -> Array:
+    """Accumulators [..., channels] to the output's int8: wrap to int32, multiply, add the zero point, clamp."""
+    q = qmath.requantize(qmath.wrap32(acc), multipliers.mantissa, multipliers.shift, reference) + out.zero_point
+    low, high = qmath.activation_range(activation, out.dtype, out.scale, out.zero_point)
+    return np.clip(q, low, high).astype(np.int8)
+
+
+def require_weights(where: str, x: Tensor, weights: Tensor, bias: Tensor, out: Tensor, axis: int) -> None:
+    """Raise unless weights and bias are constants that the kernels can use, the weights' channels along `axis`.
+
+    BadInput where counts or shapes do not agree or a scale is missing; Unsupported where the values come at run time,
+    the bias has another dtype than the accumulator, quantized weights are asymmetric, or activations are quantized
+    per channel.
+    """
+    channels = weights.shape[axis]
+    for t in (weights, bias):
+        if t.data is None:
+            raise Unsupported(f"{t.name!r} is computed at run time; weights and bias must be constants", where=where,
+                              fix="export the model with frozen weights")  # fmt: skip
+    if bias.shape != (channels,):
+        raise BadInput(f"bias {bias.name!r} has shape {list(bias.shape)}, expected [{channels}]", where=where)
+    wanted = "float32" if x.dtype == "float32" else "int32"
+    if bias.dtype != wanted:
+        raise Unsupported(f"bias {bias.name!r} is {bias.dtype}, expected {wanted} beside {x.dtype} inputs", where=where,
+                          fix="export the model as full-integer int8 or as float32")  # fmt: skip
+    if x.dtype == "float32":
+        return
+    for t in (x, weights, out):
+        if t.quant is None:
+            raise BadInput(f"{t.name!r} has no quantization parameters", where=where,
+                           fix="export the model with full-integer quantization")  # fmt: skip
+        if t.quant.per_channel and t is not weights:
+            raise Unsupported(f"the activation {t.name!r} is quantized per channel", where=where,
+                              fix="quantize activations per tensor; weights alone may be per channel")  # fmt: skip
+    quant = weights.quant
+    assert quant is not None  # checked above
+    if quant.per_channel and (len(quant.scale), quant.axis) != (channels, axis):
+        raise BadInput(f"weights {weights.name!r} have {len(quant.scale)} scales along axis {quant.axis}, "
+                       f"expected {channels} along axis {axis}", where=where, fix="export the model again")  # fmt: skip
+    if any(quant.zero_point):
+        raise Unsupported(f"weights {weights.name!r} have a zero point other than 0", where=where,
+                          fix="export the model with symmetric int8 weights")  # fmt: skip

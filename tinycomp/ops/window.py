@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycomp.errors import BadInput
+from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array
 from tinycomp.ops.base import Source
 
@@ -24,7 +24,8 @@ def padding_of(source: Source, size: Pair, kernel: Pair, stride: Pair, dilation:
     """The four integers that SAME or VALID stands for (ComputePaddingHeightWidth of kernels/padding.h)."""
     scheme = int(source.options.get("padding", 0))
     if scheme not in (0, 1):
-        raise BadInput(f"padding scheme {scheme} is neither SAME (0) nor VALID (1)", where=f"{source.name} ({source.builtin})")
+        raise BadInput(f"padding scheme {scheme} is neither SAME (0) nor VALID (1)",
+                       where=f"{source.name} ({source.builtin})")  # fmt: skip
     if scheme == 1:
         return (0, 0, 0, 0)
     ends: list[int] = []
@@ -59,3 +60,35 @@ def windows(x: Array, kernel: Pair, stride: Pair, dilation: Pair, padding: Paddi
     view = np.lib.stride_tricks.sliding_window_view(padded, span, axis=(1, 2))  # [N, H', W', C, span_h, span_w]
     view = view[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
     return view.transpose(0, 1, 2, 4, 5, 3)
+
+
+def positions(where: str, size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> Pair:
+    """Rows and columns of the output. Raises BadInput where the window is larger than the padded image."""
+    top, bottom, left, right = padding
+    found = (
+        output_size(size[0], kernel[0], stride[0], dilation[0], top, bottom),
+        output_size(size[1], kernel[1], stride[1], dilation[1], left, right),
+    )
+    if min(found) < 1:
+        raise BadInput(f"a window of {list(kernel)} with dilation {list(dilation)} does not fit into {list(size)} "
+                       f"with padding {list(padding)}", where=where, fix="export the model again")  # fmt: skip
+    return found
+
+
+def leaves_image(size: int, kernel: int, count: int, stride: int, dilation: int, before: int) -> bool:
+    """Along one axis, some of `count` windows reach past an edge."""
+    return before > 0 or beyond(size, kernel, count, stride, dilation, before) > 0
+
+
+def beyond(size: int, kernel: int, count: int, stride: int, dilation: int, before: int) -> int:
+    """How many elements past the far edge the last of `count` windows reads, 0 where it ends inside."""
+    return max(0, (count - 1) * stride - before + (kernel - 1) * dilation + 1 - size)
+
+
+def named_scheme(where: str, size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> int:
+    """`scheme_of` for a codec's options. Raises Unsupported where the file format cannot say the padding."""
+    scheme = scheme_of(size, kernel, stride, dilation, padding)
+    if scheme is None:
+        raise Unsupported(f"padding {list(padding)} has no name in TFLite (SAME and VALID do)", where=where,
+                          fix="put a PAD before it")  # fmt: skip
+    return scheme

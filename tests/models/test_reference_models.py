@@ -1,0 +1,77 @@
+"""The reference models, from file to running C: equal to the golden outputs and to TensorFlow Lite Micro, bit for bit."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tests.support import SHARED, needs_cc, needs_shared, run_program, same, tflm
+from tinycomp import frontend
+from tinycomp.frontend import Front
+from tinycomp.harness.inputs import random_cases
+from tinycomp.ir import Array
+from tinycomp.lower import lower
+from tinycomp.program import Recipe
+
+INT8 = ["kws_int8", "ic_int8", "vww_int8", "ad_int8", "sww_int8", "person_detect", "micro_speech_quantized", "hello_world_int8"]
+FLOAT = ["kws_float", "ic_float", "vww_float", "ad_float", "hello_world_float", "magic_wand_float"]
+# Bytes of arena, layer by layer, that each model may take with everything included.
+ARENA = {"kws_int8": 16_000, "ic_int8": 49_152, "vww_int8": 55_296, "ad_int8": 768, "sww_int8": 6_656, "person_detect": 55_296}
+
+pytestmark = [needs_shared, needs_cc]
+
+
+@cache
+def front(name: str) -> Front:
+    """The model's graphs, made once a process."""
+    return frontend.front(frontend.load(SHARED / "models" / f"{name}.tflite"))
+
+
+def golden(name: str) -> tuple[list[list[Array]], list[list[Array]]]:
+    """Inputs and outputs of every golden case."""
+    data = np.load(SHARED / "golden" / f"{name}.npz")
+    graph = front(name).graph
+    ins = [[data[f"input{i}"][k].reshape(graph.tensors[t].shape) for i, t in enumerate(graph.inputs)] for k in range(len(data["input0"]))]
+    outs = [[data[f"output{i}"][k].reshape(graph.tensors[t].shape) for i, t in enumerate(graph.outputs)] for k in range(len(ins))]
+    return ins, outs
+
+
+@pytest.mark.parametrize("name", INT8 + FLOAT)
+def test_c_equals_the_golden_outputs(name):
+    cases, wanted = golden(name)
+    answers = run_program(lower(front(name).graph, Recipe()), cases, optimise="-O1")
+    for k, answer in enumerate(answers):
+        same(answer, wanted[k], f"{name}, golden case {k}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("opt", ["size", "speed"])
+@pytest.mark.parametrize("name", INT8)
+def test_every_way_of_building_gives_the_same_bits(name, opt):
+    cases, wanted = golden(name)
+    answers = run_program(lower(front(name).graph, Recipe(opt=opt)), cases[:3], optimise="-O1")
+    for k, answer in enumerate(answers):
+        same(answer, wanted[k], f"{name} --opt {opt}, golden case {k}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", INT8 + FLOAT)
+def test_c_equals_the_micro_interpreter_on_a_hundred_random_inputs(name):
+    cases = random_cases(front(name).graph, 100, seed=7)
+    wanted = tflm((SHARED / "models" / f"{name}.tflite").read_bytes(), cases)
+    answers = run_program(lower(front(name).graph, Recipe()), cases, optimise="-O1")
+    for k, answer in enumerate(answers):
+        same(answer, [w.reshape(a.shape) for a, w in zip(answer, wanted[k], strict=True)], f"{name}, random case {k}")
+
+
+@pytest.mark.parametrize("name", sorted(ARENA))
+def test_the_arena_meets_the_layer_by_layer_bound(name):
+    program = lower(front(name).graph, Recipe())
+    assert program.arena <= ARENA[name] + scratch(program)
+
+
+def scratch(program) -> int:
+    """What kernels need besides tensors."""
+    return max((b.size for b in program.buffers if b.name.endswith(" scratch")), default=0)

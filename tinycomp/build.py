@@ -1,0 +1,194 @@
+"""One build: a model and a board in, a folder with the C library, its project and its report out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tinycomp
+from tinycomp import frontend
+from tinycomp.emit import library as emit_library
+from tinycomp.emit import project as emit_project
+from tinycomp.errors import BadInput, DoesNotFit, Unsupported
+from tinycomp.frontend import Front, Model
+from tinycomp.ir import Reference
+from tinycomp.lower import lower
+from tinycomp.program import Opt, Program, Recipe
+from tinycomp.report import figures, memory, text
+from tinycomp.target import Board, Budget, load_board
+
+MANIFEST = "tinycomp.json"
+MODEL_COPY = "model.tflite"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `tinycomp build` takes; sizes in bytes, None where the board decides."""
+
+    board: str
+    name: str | None = None
+    opt: Opt = "balanced"
+    kernels: Literal["auto", "portable"] = "auto"
+    reference: Reference = "tflm"
+    stream: Literal["auto", "off"] = "auto"
+    quantize: Literal["auto", "none"] = "auto"
+    framework: str | None = None
+    flash: int | None = None
+    ram: int | None = None
+    max_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Build:
+    """A finished compilation, not yet written anywhere."""
+
+    model: Model
+    options: Options
+    board: Board
+    budget: Budget
+    framework: str
+    name: str
+    front: Front
+    program: Program
+    sources: Mapping[str, str]
+    report: Mapping[str, Any]
+
+
+def compile_model(model: Model, options: Options) -> Build:
+    """Compile. Raises BadInput, Unsupported; that it does not fit is in the report, not an error here."""
+    board = load_board(options.board)
+    framework = board.framework(options.framework)
+    budget = Budget.of(board, options.flash, options.ram, options.max_ms, framework=framework)
+    if options.max_ms is not None:
+        raise Unsupported("a time budget cannot be checked yet: no cycle model is built in", where="--max-ms",
+                          fix="leave it out and measure on the board")  # fmt: skip
+    name = emit_library.checked_name(options.name) if options.name else emit_library.c_name(model.name)
+    front = frontend.front(model, options.reference)
+    program = lower(front.graph, Recipe(options.opt, options.kernels), board.core.features)
+    sources = emit_library.library(program, emit_library.Identity(name, model.sha256))
+    facts = figures.collect(model, front, program, board, budget, sources, name)
+    return Build(model, options, board, budget, framework, name, front, program, sources, facts)
+
+
+def require_fit(build: Build) -> None:
+    """Raise DoesNotFit, naming the layer and the tensors at the peak, where the board's budget is exceeded."""
+    problem = memory.verdict(build.report, build.program, build.board, build.budget)
+    if problem is not None:
+        raise DoesNotFit(problem.what, where=problem.where, fix=problem.fix)
+
+
+def files(build: Build) -> dict[str, str | bytes]:
+    """Everything that `build` writes, by relative path. Equal inputs give equal bytes."""
+    name = build.name
+    project = emit_project.Project(name=name, board=build.board, framework=build.framework, version=tinycomp.__version__,
+                                   sha256=build.model.sha256)  # fmt: skip
+    made: dict[str, str | bytes] = {**emit_project.project_files(project)}
+    made |= {f"lib/{name}/src/{file}": body for file, body in build.sources.items()}
+    made["report.json"] = json.dumps(build.report, indent=1) + "\n"
+    made["report.txt"] = text.render(build.report)
+    made[MODEL_COPY] = build.model.data
+    return made
+
+
+def write(build: Build, out: Path, force: bool = False) -> list[str]:
+    """Write the build to `out`, whole or not at all; returns the user's own files that were kept.
+
+    A folder of an earlier build is replaced, but what the user has added to it or changed in it (outside lib/ and
+    the reports) stays. Raises BadInput where `out` is something that tinycomp did not make, unless `force`.
+    """
+    made = files(build)
+    manifest = {"tool": "tinycomp", "version": tinycomp.__version__, "options": _plain(build.options), "name": build.name,
+                "source": Path(build.model.path).name, "files": {path: _digest(body) for path, body in sorted(made.items())}}  # fmt: skip
+    made[MANIFEST] = json.dumps(manifest, indent=1) + "\n"
+    kept = _kept(out, force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        staging.chmod(0o755)
+        for path, body in made.items():
+            target = staging / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(body if isinstance(body, bytes) else body.encode())
+        for path in kept:
+            (staging / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(out / path, staging / path)
+        if (out / ".pio").is_dir() and not out.is_symlink():
+            (out / ".pio").rename(staging / ".pio")  # PlatformIO's build cache
+        _swap(staging, out)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return kept
+
+
+def _swap(staging: Path, out: Path) -> None:
+    if not out.exists():
+        staging.rename(out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    out.rename(old / "old")
+    try:
+        staging.rename(out)
+    except OSError:
+        (old / "old").rename(out)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _kept(out: Path, force: bool) -> list[str]:
+    """The user's files in an earlier build. Raises BadInput where `out` is not ours to replace."""
+    if not out.exists() and not out.is_symlink():
+        return []
+    if not out.is_dir():
+        raise BadInput("is a file, not a folder", where=str(out), fix="choose another --out")
+    present = [p for p in out.rglob("*") if p.is_file() and ".pio" not in p.relative_to(out).parts]
+    if not present:
+        return []
+    manifest = read_manifest(out)
+    if manifest is None:
+        if force:
+            return []
+        raise BadInput("exists and was not made by tinycomp; it will not be overwritten", where=str(out),
+                       fix="choose another --out, or --force to replace it")  # fmt: skip
+    ours: Mapping[str, str] = manifest["files"]
+    kept: list[str] = []
+    for p in sorted(present):
+        path = p.relative_to(out).as_posix()
+        generated = path == MANIFEST or path.startswith(("lib/", "report."))
+        if not (generated and path in {*ours, MANIFEST}) and ours.get(path) != _digest(p.read_bytes()) and not force:
+            kept.append(path)
+    return kept
+
+
+def read_manifest(out: Path) -> Mapping[str, Any] | None:
+    """The manifest of an earlier build, None where `out` is not one."""
+    try:
+        manifest = json.loads((out / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("tool") == "tinycomp" else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+
+
+def reopen(out: Path) -> tuple[Mapping[str, Any], Front]:
+    """The manifest and the graphs of a build folder, made again from its copy of the model. Raises BadInput."""
+    manifest = read_manifest(out)
+    if manifest is None:
+        raise BadInput("is not a folder that `tinycomp build` made", where=str(out), fix="give the build's folder")
+    model = frontend.load(out / MODEL_COPY)
+    return manifest, frontend.front(model, manifest["options"]["reference"])
+
+
+def _digest(body: str | bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(body.encode() if isinstance(body, str) else body).hexdigest()
+
+
+def _plain(options: Options) -> dict[str, Any]:
+    return {key: value for key, value in vars(options).items()}

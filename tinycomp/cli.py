@@ -1,0 +1,226 @@
+"""The command line: parses, calls, prints. Decides nothing.
+
+Imports of the compiler stay inside the commands, so that `tinycomp --help` starts at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinycomp import __version__
+from tinycomp.errors import BadInput, TinycompError
+
+if TYPE_CHECKING:
+    from tinycomp.ir import Array
+
+BYTES = "BYTES"
+
+
+class Group(click.Group):
+    """Turns the compiler's errors into one message on stderr and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a TinycompError ends the process with its status."""
+        try:
+            return super().invoke(ctx)
+        except TinycompError as error:
+            click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
+            ctx.exit(error.exit_status)
+        except MemoryError:
+            click.echo("error: the model needs more memory than this machine has", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tinycomp")
+def main() -> None:
+    """Compile TensorFlow Lite models to plain C for microcontrollers.
+
+    The arena is a #define known on the PC; what does not fit or is not supported is refused here, not on the board.
+    """
+
+
+def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    from tinycomp.target import parse_bytes
+
+    return None if value is None else parse_bytes(value)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--board", required=True, metavar="BOARD", help="The board to build for; `tinycomp boards` lists them.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: build/NAME-BOARD.")
+@click.option("--name", metavar="NAME", help="Prefix of the C symbols. Default: from the file name.")
+@click.option("--opt", type=click.Choice(["speed", "size", "balanced"]), default="balanced", show_default=True,
+              help="size shares code between layers; speed and balanced specialise it.")  # fmt: skip
+@click.option("--kernels", type=click.Choice(["auto", "portable"]), default="auto", show_default=True,
+              help="portable keeps to C99 that any core can run.")  # fmt: skip
+@click.option("--reference", type=click.Choice(["tflm", "litert"]), default="tflm", show_default=True,
+              help="Whose integer rounding to follow: TensorFlow Lite Micro's or LiteRT's.")  # fmt: skip
+@click.option("--stream", type=click.Choice(["auto", "off", "on", "push"]), default="auto", show_default=True,
+              help="Row streaming. Not in this version: auto and off both run layer by layer.")  # fmt: skip
+@click.option("--quantize", type=click.Choice(["auto", "int8", "int16x8", "mixed", "none"]), default="auto", show_default=True,
+              help="Not in this version: auto and none both take the model as it is.")  # fmt: skip
+@click.option("--flash", metavar=BYTES, callback=_size, help="Flash budget instead of the board's (64K, 1M).")
+@click.option("--ram", metavar=BYTES, callback=_size, help="RAM budget instead of the board's.")
+@click.option("--max-ms", type=float, metavar="MS", help="Time budget for one inference.")
+@click.option("--framework", metavar="NAME", help="arduino, espidf, stm32cube, … Default: the board's first.")
+@click.option("--force", is_flag=True, help="Write although over budget, or over a folder that is not ours.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout and nothing else.")
+def build(model: Path, board: str, out: Path | None, stream: str, quantize: str, force: bool, as_json: bool, **given: Any) -> None:
+    """Compile MODEL into a PlatformIO project with its report."""
+    from tinycomp import build as builder
+    from tinycomp import frontend, terminal
+    from tinycomp.report import text
+
+    _refuse("--stream", stream, ("auto", "off"), "row streaming is not in this version")
+    _refuse("--quantize", quantize, ("auto", "none"), "quantization is not in this version; give a full-integer int8 model")
+    with terminal.status(f"compiling {model.name} for {board}", quiet=as_json):
+        made = builder.compile_model(frontend.load(model), builder.Options(board=board, **given))
+    if not force:
+        builder.require_fit(made)
+    target = out or Path("build") / f"{made.name}-{board}"
+    kept = builder.write(made, target, force)
+    for path in kept:
+        click.echo(f"kept your {target / path}", err=True)
+    if as_json:
+        click.echo(json.dumps(made.report, indent=1))
+        return
+    terminal.show(text.headline(made.report), text.sections(made.report))
+    click.echo(f"\nwrote {target}")
+
+
+def _refuse(option: str, value: str, known: tuple[str, ...], what: str) -> None:
+    if value not in known:
+        raise BadInput(f"{value}: {what}", where=option, fix=f"use {' or '.join(known)}")
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
+def inspect(model: Path, as_json: bool) -> None:
+    """Inputs, outputs, operators, multiply-accumulates, weights, and what is unsupported and why."""
+    from tinycomp import frontend, terminal
+    from tinycomp.report import inspection
+
+    facts = inspection.collect(frontend.load(model))
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        terminal.show(inspection.headline(facts), inspection.sections(facts))
+    if facts["problems"]:
+        click.get_current_context().exit(2)
+
+
+@main.command()
+@click.argument("board", required=False)
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
+def boards(board: str | None, as_json: bool) -> None:
+    """The boards, or all that is known of BOARD: usable flash and RAM, core, emulator."""
+    from tinycomp import terminal
+    from tinycomp.report import tables
+    from tinycomp.target import load_board, load_boards
+
+    chosen = [load_board(board)] if board else list(load_boards().values())
+    if as_json:
+        facts = [tables.board_facts(b) for b in chosen]
+        click.echo(json.dumps(facts[0] if board else facts, indent=1))
+    else:
+        terminal.show("", tables.board_sections(chosen, detailed=board is not None))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
+def ops(as_json: bool) -> None:
+    """The operators, with the dtypes and kernels of each."""
+    from tinycomp import terminal
+    from tinycomp.report import tables
+
+    if as_json:
+        click.echo(json.dumps(tables.operator_facts(), indent=1))
+    else:
+        terminal.show("", [tables.operator_section()])
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--on", "where", type=click.Choice(["native"]), default="native", show_default=True,
+              help="native: the host's compiler under AddressSanitizer and UndefinedBehaviorSanitizer.")  # fmt: skip
+@click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE", help=".npz or .npy; default: random inputs.")
+@click.option("--cases", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many random inputs.")
+def verify(directory: Path, where: str, inputs: Path | None, cases: int) -> None:
+    """Run the C in DIR and compare it with the model, bit for bit; names the first layer that differs."""
+    from tinycomp import build as builder
+    from tinycomp import terminal
+    from tinycomp.harness.inputs import load_cases, random_cases
+    from tinycomp.harness.verify import verify_native
+
+    manifest, front = builder.reopen(directory)
+    given = load_cases(inputs, front.source) if inputs else random_cases(front.source, cases)
+    name = manifest["name"]
+    with terminal.progress(f"verifying {name}", len(given)) as advance:
+        done = verify_native(directory / "lib" / name / "src", name, front.source, front.graph, given, progress=advance)
+    exact = "equal to the last bit" if done.worst == 0.0 else f"equal within 1e-5 (largest difference {done.worst:.2g})"
+    click.echo(f"{name}: {done.cases} inputs on {where}, outputs {exact}; no sanitizer complaint")
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--inputs", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".npy or .npz.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write outputs here (.npy or .npz).")
+@click.option("--on", "where", type=click.Choice(["native"]), default="native", show_default=True)
+def run(directory: Path, inputs: Path, out: Path | None, where: str) -> None:
+    """Run the C in DIR on the inputs; outputs to stdout or a file."""
+    import tempfile
+
+    import numpy as np
+
+    from tinycomp import build as builder
+    from tinycomp.harness import native
+    from tinycomp.harness.inputs import load_cases
+
+    manifest, front = builder.reopen(directory)
+    cases, name = load_cases(inputs, front.source), manifest["name"]
+    with tempfile.TemporaryDirectory() as folder:
+        program = native.compile_library(directory / "lib" / name / "src", name, front.graph, Path(folder))
+        answers, _ = native.run(program, front.graph, cases)
+    stacked = [np.stack([case[i] for case in answers]) for i in range(len(front.graph.outputs))]
+    if out is None:
+        _print_outputs(front.graph.outputs, stacked)
+    elif out.suffix == ".npz" or len(stacked) > 1:
+        np.savez(out.with_suffix(".npz"), **{f"output{i}": a for i, a in enumerate(stacked)})
+    else:
+        np.save(out.with_suffix(".npy"), stacked[0])
+
+
+def _print_outputs(names: tuple[str, ...], stacked: list[Array]) -> None:
+    for name, values in zip(names, stacked, strict=True):
+        for case, value in enumerate(values):
+            click.echo(f"case {case} {name}: {' '.join(map(str, value.ravel().tolist()))}")
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
+def report(directory: Path, as_json: bool) -> None:
+    """The report of a build once more."""
+    from tinycomp import terminal
+    from tinycomp.report import text
+
+    try:
+        facts = json.loads((directory / "report.json").read_bytes())
+    except (OSError, ValueError):
+        raise BadInput("holds no report.json", where=str(directory), fix="give a folder that `tinycomp build` made") from None
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        terminal.show(text.headline(facts), text.sections(facts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Is the emitted C the model? Its outputs against the reference's, and on a difference the first layer that is wrong."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinycomp import interpret, ops
+from tinycomp.errors import OutputsDiffer
+from tinycomp.harness import native
+from tinycomp.harness.inputs import Case
+from tinycomp.ir import Array, Graph, Tensor
+
+FLOAT_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Verified:
+    """cases: how many inputs were run. worst: the largest difference of a float output, 0.0 for integers."""
+
+    cases: int
+    worst: float
+
+
+def verify_native(library: Path, name: str, source: Graph, graph: Graph, cases: Sequence[Case], *,
+                  progress: Callable[[int], None] = lambda done: None) -> Verified:  # fmt: skip
+    """Run the library under sanitizers on every case and compare with the model as it was read.
+
+    source: the graph of the file, the reference. graph: the graph that the C was emitted from, for finding a wrong
+    layer. Raises OutputsDiffer, which names the first layer, row and element that differ.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        program = native.compile_library(library, name, graph, Path(folder))
+        answers, _ = native.run(program, graph, cases)
+    worst = 0.0
+    for k, (case, answer) in enumerate(zip(cases, answers, strict=True)):
+        values = interpret.run(source, case)
+        for i, found in enumerate(answer):
+            wanted = values[source.outputs[i]]
+            if not equal(found, wanted):
+                raise _blame(library, name, graph, case, k, i, found, wanted)
+            if found.dtype.kind == "f":
+                worst = max(worst, float(np.abs(found - wanted).max(initial=0.0)))
+        progress(k + 1)
+    return Verified(len(cases), worst)
+
+
+def equal(found: Array, wanted: Array) -> bool:
+    """Integers: the same bits. Floats: within 1e-5 of the larger of 1 and the wanted value."""
+    if found.dtype.kind != "f":
+        return np.array_equal(found, wanted)
+    a, b = found.astype(np.float64), wanted.astype(np.float64)
+    return bool((np.abs(a - b) <= FLOAT_TOLERANCE * np.maximum(1.0, np.abs(b))).all())
+
+
+def _blame(library: Path, name: str, graph: Graph, case: Case, k: int, output: int, found: Array, wanted: Array) -> OutputsDiffer:
+    """Run the case once more with every row traced, and name the first row that is not the interpreter's."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = native.compile_library(library, name, graph, Path(folder), trace=True)
+        _, rows = native.run(program, graph, [case], trace=True)
+    values = interpret.run(graph, case, keep=True)
+    nodes = [n for n in graph.nodes if not ops.operator(n).view]
+    for row in rows:
+        t = graph.out(nodes[row.layer])
+        flat = np.ascontiguousarray(values[t.name]).reshape(-1)
+        size = len(row.data) // flat.itemsize
+        expected = flat[row.row * size : (row.row + 1) * size]
+        got = np.frombuffer(row.data, flat.dtype)
+        if not equal(got, expected):
+            return OutputsDiffer(f"case {k}: {_first(got, expected, row.row * size, t)}", where=f"layer {row.layer} {nodes[row.layer].name}",
+                                 fix="this is a bug in tinycomp or a changed file in lib/; build again, and report it if it stays")  # fmt: skip
+    return OutputsDiffer(f"case {k}, output {output}: {_first(found.ravel(), wanted.ravel(), 0, graph.tensors[graph.outputs[output]])}; "
+                         "every layer equals the simplified graph, so a pass has changed the model", where="passes",
+                         fix="this is a bug in tinycomp; please report it with the model")  # fmt: skip
+
+
+def _first(found: Array, wanted: Array, offset: int, t: Tensor) -> str:
+    near = np.array([equal(a, b) for a, b in zip(found[:, None], wanted[:, None], strict=True)])
+    i = int(np.argmin(near))
+    index = [int(x) for x in np.unravel_index(offset + i, t.shape)]
+    return f"tensor {t.name!r} element {index} is {found[i]}, expected {wanted[i]} ({int((~near).sum())} of {near.size} differ)"

@@ -1,0 +1,96 @@
+"""ADD with numpy broadcasting, and the int8 arithmetic that SUB shares: both operands brought to one scale first.
+
+Sources: tensorflow/lite/kernels/internal/reference/integer_ops/add.h, tensorflow/lite/micro/kernels/add_common.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from tinycomp import qmath
+from tinycomp.ir import Array, DType, Graph, Node
+from tinycomp.kernel import Kernel, Leaf
+from tinycomp.ops import binary, unary
+from tinycomp.ops.base import Operator, Shape, clamp_real
+
+LEFT_SHIFT = 20
+HALF = qmath.Multiplier(1 << 30, 0)
+
+
+@dataclass(frozen=True)
+class Add(binary.Binary):
+    """activation: the fused clamp."""
+
+    op: ClassVar[str] = "add"
+
+
+class Factors(NamedTuple):
+    """The multipliers of int8 ADD and SUB: of each operand shifted left by 20, and of the sum."""
+
+    a: qmath.Multiplier
+    b: qmath.Multiplier
+    out: qmath.Multiplier
+
+
+def factors(node: Node, graph: Graph) -> Factors:
+    """All in double. Raises Unsupported where the last one reaches 1, where the reference stops."""
+    (a, b), out = graph.ins(node), graph.out(node)
+    twice = 2 * max(a.scale, b.scale)
+    last = twice / ((1 << LEFT_SHIFT) * out.scale)
+    unary.require_multiplier(node, graph, last, 1.0)
+    return Factors(*(qmath.quantize_multiplier(real) for real in (a.scale / twice, b.scale / twice, last)))
+
+
+def infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
+    """The broadcast shape, for int8 if the scales allow the arithmetic."""
+    found = binary.infer(node, graph)
+    if binary.is_int8(node, graph):
+        factors(node, graph)
+    return found
+
+
+def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
+    if args[0].dtype == np.float32:
+        return (clamp_real(np.add(args[0], args[1]), binary.attrs(node).activation),)
+    if args[0].dtype == np.int32:
+        return (binary.wrapped(np.add(*binary.int64(args))),)
+    return (combined(node, graph, args, 1),)
+
+
+def combined(node: Node, graph: Graph, args: Sequence[Array], sign: int) -> Array:
+    """int8 a + sign · b: both operands rescaled, the sum rescaled again and clamped."""
+    m = factors(node, graph)
+    (a, b), out, (va, vb) = graph.ins(node), graph.out(node), binary.int64(args)
+    scaled_a = qmath.requantize((va - a.zero_point) << LEFT_SHIFT, m.a.mantissa, m.a.shift, graph.reference)
+    scaled_b = qmath.requantize((vb - b.zero_point) << LEFT_SHIFT, m.b.mantissa, m.b.shift, graph.reference)
+    total = qmath.requantize(scaled_a + sign * scaled_b, m.out.mantissa, m.out.shift, graph.reference)
+    return binary.clamped(total + out.zero_point, node, graph)
+
+
+def lower(node: Node, graph: Graph) -> Leaf:
+    """The int8 kernel of ADD and SUB. The operand with the larger scale is halved, which needs no multiplication."""
+    (a, b), out, m = graph.ins(node), graph.out(node), factors(node, graph)
+    low, high = binary.output_range(node, graph)
+    numbers = {
+        "zero_a": a.zero_point, "zero_b": b.zero_point, "zero_out": out.zero_point, "low": low, "high": high,
+        "mantissa_out": m.out.mantissa, "shift_out": m.out.shift,
+    }  # fmt: skip
+    for name, factor in (("a", m.a), ("b", m.b)):
+        if factor != HALF:
+            numbers |= {f"mantissa_{name}": factor.mantissa, f"shift_{name}": factor.shift}
+    return binary.leaf(node, graph, {"half_a": m.a == HALF, "half_b": m.b == HALF}, numbers)
+
+
+OPERATOR = Operator(
+    attrs=Add,
+    codecs=(binary.codec("ADD", "AddOptions", Add),),
+    infer=infer,
+    reference=_reference,
+    access=binary.access,
+    kernels=(Kernel("portable", lower, binary.is_int8, helpers=("requantize",)), binary.KERNEL_PLAIN),
+    inplace=(0, 1),
+)

@@ -1,0 +1,75 @@
+"""AVERAGE_POOL_2D: [N, H, W, C] → [N, OH, OW, C], the mean of each window; padding does not count.
+
+int8 means are rounded half away from zero, on the stored integers: the zero point plays no part.
+Sources: tensorflow/lite/kernels/internal/reference/integer_ops/pooling.h, reference/pooling.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tinycomp.ir import Array, Graph, Node
+from tinycomp.kernel import Access, Kernel, Leaf, Taps
+from tinycomp.ops import pool
+from tinycomp.ops.base import Operator, clamp_real
+
+
+@dataclass(frozen=True)
+class AveragePool2D(pool.Pool):
+    """As every pool."""
+
+    op: ClassVar[str] = "average_pool2d"
+
+
+def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
+    a, out = pool.attrs(node), graph.out(node)
+    (x,) = args
+    wide = np.float32 if out.dtype == "float32" else np.int64
+    count = pool.windows(a, np.ones((1, *x.shape[1:3], 1), wide), 0).sum(axis=(3, 4), dtype=wide)
+    seen = pool.windows(a, x.astype(wide), 0)
+    total = np.zeros((*seen.shape[:3], seen.shape[5]), wide)
+    for k, t in np.ndindex(a.size):  # TFLM's order of additions, which float32 results depend on
+        total += seen[:, :, :, k, t].astype(wide)
+    if out.dtype == "float32":
+        return (clamp_real(total / count, a.activation),)
+    mean = np.sign(total) * ((np.abs(total) + count // 2) // count)
+    return (pool.clamp(mean, out, a.activation),)
+
+
+def _reduces(node: Node, graph: Graph) -> bool:
+    """One window covers the height, and a sum for each output is smaller than the rows it replaces."""
+    a, (x,), out = pool.attrs(node), graph.ins(node), graph.out(node)
+    covers = x.shape[0] == 1 and a.size[0] == x.shape[1] and a.padding[:2] == (0, 0)
+    return covers and 4 * out.elements < x.bytes
+
+
+def _access(node: Node, graph: Graph) -> Access:
+    return Access("reduce", (Taps(),)) if _reduces(node, graph) else pool.access(node, graph)
+
+
+def _lower_reduce(node: Node, graph: Graph) -> Leaf:
+    """Scratch: one int32 or float sum for each output element."""
+    made = pool.leaf(node, graph)
+    numbers = {**made.numbers, "in_h": graph.ins(node)[0].shape[1]}
+    return Leaf(made.params, numbers, scratch=4 * graph.out(node).elements)
+
+
+OPERATOR = Operator(
+    attrs=AveragePool2D,
+    codecs=(pool.codec(AveragePool2D, "AVERAGE_POOL_2D"),),
+    infer=pool.infer,
+    reference=_reference,
+    access=_access,
+    kernels=(
+        Kernel("reduce", _lower_reduce, lambda n, g: _reduces(n, g) and pool.is_int8(n, g),
+               helpers=("divide_rounded",)),
+        Kernel("reduce_float", _lower_reduce, lambda n, g: _reduces(n, g) and not pool.is_int8(n, g)),
+        Kernel("portable", pool.leaf, lambda n, g: not _reduces(n, g) and pool.is_int8(n, g),
+               helpers=("divide_rounded",)),
+        Kernel("float", pool.leaf, lambda n, g: not _reduces(n, g) and not pool.is_int8(n, g)),
+    ),
+)  # fmt: skip

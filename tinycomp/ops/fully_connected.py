@@ -1,0 +1,142 @@
+"""FULLY_CONNECTED: vectors of K elements × weights [O, K] → vectors of O elements.
+
+The input is read as [vectors, K], whatever its shape. Multipliers are scale products in double, with one scale for all
+outputs too: GetQuantizedConvolutionMultipler once took that product in float32, and today's tflite-micro and LiteRT
+packages do not (tests/ops/test_fully_connected.py holds the accumulators that tell).
+Sources: tensorflow/lite/micro/kernels/fully_connected_common.cc,
+tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h, reference/fully_connected.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import numpy as np
+
+from tinycomp import qmath
+from tinycomp.errors import BadInput, Unsupported
+from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
+from tinycomp.kernel import Access, Const, Kernel, Leaf, rowwise, whole
+from tinycomp.ops import requant
+from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
+from tinycomp.ops.conv2d import zero_bias
+
+
+@dataclass(frozen=True)
+class FullyConnected(Attrs):
+    """keep_dims: the output keeps the input's leading dimensions; otherwise it is [vectors, O]."""
+
+    op: ClassVar[str] = "fully_connected"
+    keep_dims: bool = False
+    activation: str = "none"
+
+
+def attrs(node: Node) -> FullyConnected:
+    """The node's attributes, typed."""
+    return cast(FullyConnected, node.attrs)
+
+
+def _where(node: Node) -> str:
+    return f"{node.name} ({node.op})"
+
+
+def _read(source: Source) -> Parsed:
+    where = f"{source.name} ({source.builtin})"
+    x, weights = source.input(0), source.input(1)
+    if int(source.options.get("weights_format", 0)):
+        raise Unsupported("has shuffled weights", where=where, fix="export the model for a microcontroller")
+    if len(weights.shape) != 2:
+        raise BadInput(f"needs 2-D weights, found {list(weights.shape)}", where=where, fix="export the model again")
+    bias = source.inputs[2] if len(source.inputs) > 2 else None
+    if bias is None:
+        bias = zero_bias(f"{source.name}/bias", x, weights, weights.shape[0])
+    # On a matrix both forms are one; some exporters state the option and declare the other form's shape.
+    shaped = x.shape[:-1] + weights.shape[:1]
+    keep = len(shaped) != 2 and source.outputs[0].shape == shaped
+    return Parsed(FullyConnected(keep, source.activation()), (x, weights, bias))
+
+
+def _write(node: Node, graph: Graph) -> Written:
+    a = attrs(node)
+    options = {"keep_num_dims": a.keep_dims, "fused_activation_function": ACTIVATIONS.index(a.activation)}
+    return Written(options, node.inputs)
+
+
+def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
+    a, (x, w, b) = attrs(node), graph.ins(node)
+    require_dtype(node, graph, [("int8", "int8", "int8"), ("float32", "float32", "float32")])
+    if len(w.shape) != 2 or x.elements % w.shape[1] or (a.keep_dims and x.shape[-1:] != w.shape[1:]):
+        raise BadInput(f"input {list(x.shape)} is no sequence of vectors for the weights {w.name!r}, {list(w.shape)}",
+                       where=_where(node), fix="export the model again")  # fmt: skip
+    requant.require_weights(_where(node), x, w, b, graph.out(node), axis=0)
+    return ((_shape(x.shape, w, a), x.dtype),)
+
+
+def _shape(x: Shape, weights: Tensor, a: FullyConnected) -> Shape:
+    outputs, inner = weights.shape
+    return (*x[:-1], outputs) if a.keep_dims else (int(np.prod(x)) // inner, outputs)
+
+
+def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
+    a, (xt, wt, _), out = attrs(node), graph.ins(node), graph.out(node)
+    x, w, b = args
+    shape = _shape(x.shape, wt, a)
+    vectors = x.reshape(-1, wt.shape[1])
+    if xt.dtype == "float32":
+        sums = vectors.astype(np.float32) @ w.astype(np.float32).T + b.astype(np.float32)
+        return (clamp_real(sums, a.activation).reshape(shape),)
+    # float64 products and sums of int8 are exact, and faster than integer ones
+    acc = (vectors.astype(np.float64) - xt.zero_point) @ w.astype(np.float64).T
+    m = requant.channel_multipliers(xt, wt, out, wt.shape[0])
+    q = requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation, graph.reference)
+    return (q.reshape(shape),)
+
+
+def _access(node: Node, graph: Graph) -> Access:
+    return rowwise() if _vectors_in_rows(node, graph) else whole()
+
+
+def _vectors_in_rows(node: Node, graph: Graph) -> bool:
+    """Every input row holds whole vectors, whose results are one output row."""
+    (x, w, _), out = graph.ins(node), graph.out(node)
+    return x.row_elements % w.shape[1] == 0 and x.rows == out.rows
+
+
+def _lower(node: Node, graph: Graph) -> Leaf:
+    """Weights stay as in the file, [O][K]. One scale for all outputs makes its multiplier a number, not a table."""
+    a, (x, w, b), out = attrs(node), graph.ins(node), graph.out(node)
+    assert w.data is not None  # `infer` has refused others
+    assert b.data is not None
+    vectors = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // w.shape[1]
+    numbers = {"vectors": vectors, "inner": w.shape[1], "outputs": w.shape[0]}
+    if x.dtype == "float32":
+        return Leaf({"activation": a.activation}, numbers, (Const("weights", w.data), Const("bias", b.data)))
+    assert w.quant is not None
+    m, bias = requant.channel_multipliers(x, w, out, w.shape[0]), requant.folded_bias(b.data, w.data, x.zero_point)
+    low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
+    numbers |= {"out_zero": out.zero_point, "low": low, "high": high}
+    params = {"acc": requant.accumulator_type(bias, w.data), "per_channel": w.quant.per_channel}
+    consts = (Const("weights", w.data), Const("bias", bias))
+    if w.quant.per_channel:
+        return Leaf(params, numbers, (*consts, *requant.requant_consts(m)))
+    return Leaf(params, numbers | {"mantissa": int(m.mantissa[0]), "shift": int(m.shift[0])}, consts)
+
+
+def _macs(node: Node, graph: Graph) -> int:
+    return graph.out(node).elements * graph.ins(node)[1].shape[1]
+
+
+OPERATOR = Operator(
+    attrs=FullyConnected,
+    codecs=(Codec("FULLY_CONNECTED", "FullyConnectedOptions", _read, _write),),
+    infer=_infer,
+    reference=_reference,
+    access=_access,
+    kernels=(
+        Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("requantize",)),
+        Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
+    ),
+    macs=_macs,
+)

@@ -1,0 +1,161 @@
+"""MEAN over any axes: int8 with a new scale, float32.
+
+int8 as in TFLM: the sum of all elements less their zero points, times a multiplier into which 1/count is folded.
+Sources: tensorflow/lite/kernels/internal/reference/reduce.h (QuantizedMeanOrSum, Mean), micro/kernels/reduce_common.cc.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, cast
+
+import numpy as np
+
+from tinycomp import qmath
+from tinycomp.errors import BadInput
+from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
+from tinycomp.kernel import Access, Kernel, Leaf, Taps, rowwise, whole
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, require_dtype
+
+
+@dataclass(frozen=True)
+class Mean(Attrs):
+    """The axes that are averaged away, ascending; keep_dims leaves each as a dimension of 1."""
+
+    op: ClassVar[str] = "mean"
+    axes: tuple[int, ...] = ()
+    keep_dims: bool = False
+
+
+def attrs(node: Node) -> Mean:
+    """The node's attributes, typed."""
+    return cast(Mean, node.attrs)
+
+
+def _read(source: Source) -> Parsed:
+    x = source.input(0)
+    rank, found = len(x.shape), source.constant(1, "the axes").ravel().tolist()
+    if any(not -rank <= axis < rank for axis in found):
+        raise BadInput(f"averages over axes {found} of a tensor of rank {rank}",
+                       where=f"{source.name} ({source.builtin})", fix="export the model again")  # fmt: skip
+    axes = tuple(sorted({int(axis) % rank for axis in found}))
+    return Parsed(Mean(axes, bool(source.options.get("keep_dims", False))), (x,))
+
+
+def _write(node: Node, graph: Graph) -> Written:
+    a = attrs(node)
+    return Written({"keep_dims": a.keep_dims}, (*node.inputs, np.array(a.axes, np.int32)))
+
+
+def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
+    (x,) = graph.ins(node)
+    require_dtype(node, graph, [("int8", "int8"), ("float32", "float32")])
+    return ((_shape(x.shape, attrs(node)), x.dtype),)
+
+
+def _shape(x: Shape, a: Mean) -> Shape:
+    kept = tuple(1 if i in a.axes else d for i, d in enumerate(x))
+    return kept if a.keep_dims else tuple(d for i, d in enumerate(kept) if i not in a.axes)
+
+
+def multiplier(x: Tensor, out: Tensor, count: int) -> qmath.Multiplier:
+    """scale_x / scale_out / count. The division is done on the fixed-point mantissa, truncating, as in TFLM."""
+    whole_sum = qmath.quantize_multiplier(x.scale / out.scale)
+    shift = min(count.bit_length() - 1, 32, 31 + whole_sum.shift)
+    return qmath.Multiplier((whole_sum.mantissa << shift) // count, whole_sum.shift - shift)
+
+
+def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
+    a, (xt,), out = attrs(node), graph.ins(node), graph.out(node)
+    (x,) = args
+    shape, count = _shape(x.shape, a), math.prod(x.shape[axis] for axis in a.axes)
+    if xt.dtype == "float32":
+        total = x.sum(axis=a.axes, dtype=np.float32)
+        return ((total / np.float32(count)).astype(np.float32).reshape(shape),)
+    m = multiplier(xt, out, count)
+    total = x.sum(axis=a.axes, dtype=np.int64) - count * xt.zero_point
+    q = qmath.requantize(qmath.wrap32(total), m.mantissa, m.shift, graph.reference) + out.zero_point
+    return (np.clip(q, -128, 127).astype(np.int8).reshape(shape),)
+
+
+class Loops(NamedTuple):
+    """The nested loops of one call, each (trips, stride in elements): over the output, and over what is averaged."""
+
+    kept: tuple[tuple[int, int], ...]
+    reduced: tuple[tuple[int, int], ...]
+
+
+def _loops(shape: Shape, axes: Sequence[int]) -> Loops:
+    """Neighbouring dimensions of one kind are one loop, dimensions of 1 are none."""
+    found: list[tuple[bool, int, int]] = []
+    stride = 1
+    for i in reversed(range(len(shape))):
+        reduced = i in axes
+        if shape[i] > 1 and found and found[-1][0] == reduced:
+            _, trips, inner = found[-1]
+            found[-1] = (reduced, trips * shape[i], inner)
+        elif shape[i] > 1:
+            found.append((reduced, shape[i], stride))
+        stride *= shape[i]
+    found.reverse()
+    return Loops(tuple((t, s) for r, t, s in found if not r), tuple((t, s) for r, t, s in found if r))
+
+
+def _row_shape(x: Tensor) -> Shape:
+    """The dimensions inside a row (see Tensor.rows)."""
+    return x.shape[2:] if len(x.shape) >= 3 else x.shape[1:] if len(x.shape) == 2 else x.shape
+
+
+def _access(node: Node, graph: Graph) -> Access:
+    """By row where only dimensions inside it are averaged; a running sum where all those outside are; else whole."""
+    (x,), out = graph.ins(node), graph.out(node)
+    outside = len(x.shape) - len(_row_shape(x))
+    over_rows = [x.shape[i] > 1 for i in attrs(node).axes if i < outside]
+    if out.rows == x.rows and not any(over_rows):
+        return rowwise()
+    left = math.prod(d for i, d in enumerate(x.shape[:outside]) if i not in attrs(node).axes)
+    if out.rows == 1 and left == 1 and 4 * out.elements < x.bytes:
+        return Access("reduce", (Taps(),))
+    return whole()
+
+
+def _reduces(node: Node, graph: Graph) -> bool:
+    return _access(node, graph).kind == "reduce"
+
+
+def _is_int8(node: Node, graph: Graph) -> bool:
+    return graph.out(node).dtype == "int8"
+
+
+def _lower(node: Node, graph: Graph) -> Leaf:
+    """No data. Scratch: one int32 or float sum for each output element, where rows come one by one."""
+    a, (x,), out = attrs(node), graph.ins(node), graph.out(node)
+    by_row = _access(node, graph).kind != "whole"
+    inside = _row_shape(x) if by_row else x.shape
+    outside = len(x.shape) - len(inside)
+    loops = _loops(inside, [axis - outside for axis in a.axes])
+    count = math.prod(x.shape[axis] for axis in a.axes)
+    params = {"type": c_type(x), "kept": loops.kept, "reduced": loops.reduced}
+    numbers = {"count": count, "in_rows": x.rows, "outputs": out.elements}
+    if x.dtype == "int8":
+        m = multiplier(x, out, count)
+        numbers |= {"start": -count * x.zero_point, "mantissa": m.mantissa, "shift": m.shift}
+        numbers |= {"out_zero": out.zero_point}
+    return Leaf(params, numbers, scratch=4 * out.elements if _reduces(node, graph) else 0)
+
+
+OPERATOR = Operator(
+    attrs=Mean,
+    codecs=(Codec("MEAN", "ReducerOptions", _read, _write),),
+    infer=_infer,
+    reference=_reference,
+    access=_access,
+    kernels=(
+        Kernel("reduce", _lower, lambda n, g: _reduces(n, g) and _is_int8(n, g), helpers=("requantize",)),
+        Kernel("reduce_float", _lower, lambda n, g: _reduces(n, g) and not _is_int8(n, g)),
+        Kernel("portable", _lower, lambda n, g: not _reduces(n, g) and _is_int8(n, g), helpers=("requantize",)),
+        Kernel("float", _lower, lambda n, g: not _reduces(n, g) and not _is_int8(n, g)),
+    ),
+)

@@ -1,0 +1,98 @@
+"""QUANTIZE: float32 to integers, or integers of one scale to those of another.
+
+Sources: tensorflow/lite/kernels/internal/reference/quantize.h and requantize.h,
+tensorflow/lite/micro/kernels/quantize_common.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tinycomp import qmath
+from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.kernel import Kernel, Leaf
+from tinycomp.ops import unary
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, as_dtype
+
+LIMIT = 2.0**13  # of input scale over output scale: 17 bits of difference, shifted, and the zero point must fit 32
+DTYPES: list[tuple[DType, DType]] = [
+    ("float32", "int8"), ("float32", "int16"), ("int8", "int8"), ("int8", "int16"), ("int8", "uint8"),
+    ("uint8", "int8"), ("int16", "int8"), ("int16", "int16"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Quantize(Attrs):
+    """No parameters: both ends' quantization says it all."""
+
+    op: ClassVar[str] = "quantize"
+
+
+def _read(source: Source) -> Parsed:
+    return Parsed(Quantize(), (unary.one_input(source),))
+
+
+def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
+    found = unary.infer_same_shape(node, graph, DTYPES)
+    (x,), out = graph.ins(node), graph.out(node)
+    if x.dtype != "float32":
+        unary.require_multiplier(node, graph, x.scale / out.scale, LIMIT)
+    return found
+
+
+def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
+    if args[0].dtype != np.float32:
+        return (_requantize(node, graph, args[0]),)
+    out = graph.out(node)
+    low, high = qmath.INT_RANGE[out.dtype]
+    with np.errstate(over="ignore"):  # infinity saturates like any large value
+        scaled = args[0].astype(np.float32) / np.float32(out.scale)
+    rounded = np.trunc(scaled + np.copysign(0.5, scaled.astype(np.float64)))
+    return (as_dtype(np.clip(np.nan_to_num(rounded, nan=-np.inf) + out.zero_point, low, high), out.dtype),)
+
+
+def _requantize(node: Node, graph: Graph, values: Array) -> Array:
+    (x,), out = graph.ins(node), graph.out(node)
+    m = qmath.quantize_multiplier(x.scale / out.scale)
+    scaled = qmath.requantize(values.astype(np.int64) - x.zero_point, m.mantissa, m.shift, graph.reference)
+    return as_dtype(np.clip(scaled + out.zero_point, *qmath.INT_RANGE[out.dtype]), out.dtype)
+
+
+def _lower_float(node: Node, graph: Graph) -> Leaf:
+    out = graph.out(node)
+    low, high = qmath.INT_RANGE[out.dtype]
+    numbers = {"zero": out.zero_point, "low": low - out.zero_point, "high": high - out.zero_point}
+    return unary.row_leaf(node, graph, {"scale": out.scale}, numbers)
+
+
+def _lower_requantize(node: Node, graph: Graph) -> Leaf:
+    (x,), out = graph.ins(node), graph.out(node)
+    m, (low, high) = qmath.quantize_multiplier(x.scale / out.scale), qmath.INT_RANGE[out.dtype]
+    numbers = {
+        "zero_in": x.zero_point, "zero_out": out.zero_point, "mantissa": m.mantissa, "shift": m.shift,
+        "low": low, "high": high,
+    }  # fmt: skip
+    return unary.row_leaf(node, graph, {}, numbers)
+
+
+def _narrow(node: Node, graph: Graph) -> bool:
+    return graph.ins(node)[0].dtype != "float32" and "int16" not in (graph.ins(node)[0].dtype, graph.out(node).dtype)
+
+
+OPERATOR = Operator(
+    attrs=Quantize,
+    codecs=(Codec("QUANTIZE", "QuantizeOptions", _read, unary.write_plain),),
+    infer=_infer,
+    reference=_reference,
+    access=unary.access,
+    kernels=(
+        unary.lut(_requantize, _narrow),
+        Kernel("requantize", _lower_requantize, lambda n, g: not unary.is_float(n, g), helpers=("requantize",)),
+        Kernel("float", _lower_float, unary.is_float),
+    ),
+    inplace=(0,),
+)

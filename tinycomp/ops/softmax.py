@@ -1,0 +1,110 @@
+"""SOFTMAX over the last axis: exp(beta · x_i) / Σ exp(beta · x_j).
+
+Sources: tensorflow/lite/kernels/internal/reference/softmax.h, tensorflow/lite/micro/kernels/softmax_common.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import numpy as np
+
+from tinycomp import qmath, qmath_fixed
+from tinycomp.errors import BadInput, Unsupported
+from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.kernel import Const, Kernel, Leaf
+from tinycomp.ops import unary
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, as_dtype, c_type
+
+LONGEST = 4095  # the reference sums exps in Q12.19, where 4096 ones overflow
+OUTPUT_BITS = {"int8": 8, "int16": 16}
+
+
+@dataclass(frozen=True)
+class Softmax(Attrs):
+    """beta: a float32 factor on the input."""
+
+    op: ClassVar[str] = "softmax"
+    beta: float = 1.0
+
+
+def attrs(node: Node) -> Softmax:
+    """The node's attributes, typed."""
+    return cast(Softmax, node.attrs)
+
+
+def _read(source: Source) -> Parsed:
+    return Parsed(Softmax(unary.finite_option(source, "beta", 0.0)), (unary.one_input(source),))
+
+
+def _write(node: Node, graph: Graph) -> Written:
+    return Written({"beta": attrs(node).beta}, node.inputs)
+
+
+def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
+    found = unary.infer_same_shape(node, graph, [("int8", "int8"), ("int8", "int16"), ("float32", "float32")])
+    (x,), out, where = graph.ins(node), graph.out(node), f"{node.name} (softmax)"
+    if not x.shape:
+        raise BadInput(f"its input {x.name!r} is a scalar and has no axis to sum over", where=where)
+    if x.dtype == "float32":
+        return found
+    bits = OUTPUT_BITS[out.dtype]
+    unary.require_output_quant(node, graph, 2.0**-bits, -(1 << (bits - 1)))
+    if x.shape[-1] > LONGEST:
+        raise Unsupported(f"it is over {x.shape[-1]} values; the reference's accumulator holds {LONGEST}",
+                          where=where, fix="leave the softmax out of the model, or export it in float32")  # fmt: skip
+    if attrs(node).beta * x.scale * (1 << 26) <= 1:
+        raise Unsupported(f"beta {attrs(node).beta:.9g} times {x.name!r}'s scale {x.scale:.9g} is not above 2^-26, "
+                          "where the reference begins", where=where,
+                          fix="quantize the model again with representative data")  # fmt: skip
+    return found
+
+
+def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
+    (x,), out = args, graph.out(node)
+    if x.dtype == np.float32:
+        exps = np.exp((x - x.max(axis=-1, keepdims=True)) * np.float32(attrs(node).beta))
+        return ((exps / exps.sum(axis=-1, keepdims=True)).astype(np.float32),)
+    diffs = x.max(axis=-1, keepdims=True).astype(np.int64) - x
+    found = qmath_fixed.softmax(diffs, _exps(node, graph), OUTPUT_BITS[out.dtype])
+    low, high = qmath.INT_RANGE[out.dtype]
+    return (as_dtype(np.clip(found + low, low, high), out.dtype),)
+
+
+def _exps(node: Node, graph: Graph) -> qmath.Int64:
+    return qmath_fixed.softmax_exps(graph.ins(node)[0].scale, attrs(node).beta, graph.reference)
+
+
+def _lower(node: Node, graph: Graph) -> Leaf:
+    """A table of exp for the differences 0, 1, …, int32 in Q0.31; what lies beyond its end is 0."""
+    (x,), out, exps = graph.ins(node), graph.out(node), _exps(node, graph)
+    params = {
+        "type_out": c_type(out), "bits": OUTPUT_BITS[out.dtype], "entries": int(exps.size),
+        "long": x.shape[-1] > 511,  # only then may the result's exponent exceed a 32-bit shift
+    }  # fmt: skip
+    return Leaf(params, _sizes(node, graph), (Const("table", exps.astype(np.int32)),))
+
+
+def _lower_float(node: Node, graph: Graph) -> Leaf:
+    return Leaf({"beta": attrs(node).beta}, _sizes(node, graph))
+
+
+def _sizes(node: Node, graph: Graph) -> dict[str, int]:
+    x = graph.ins(node)[0]
+    return {"depth": x.shape[-1], "count": x.row_elements // x.shape[-1]}
+
+
+OPERATOR = Operator(
+    attrs=Softmax,
+    codecs=(Codec("SOFTMAX", "SoftmaxOptions", _read, _write),),
+    infer=_infer,
+    reference=_reference,
+    access=unary.access,
+    kernels=(
+        Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("one_over_one_plus_x",)),
+        Kernel("float", _lower_float, unary.is_float),
+    ),
+    inplace=(0,),
+)

@@ -1,0 +1,82 @@
+"""The figures of a build as plain data: what report.json holds. Sizes in bytes; what is not known is None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tinycomp
+from tinycomp import frontend, ops
+from tinycomp.frontend import Front, Model
+from tinycomp.program import Program, Step
+from tinycomp.report import memory, size
+from tinycomp.target import Board, Budget
+
+CONTEXT_BYTES = 4  # NAME_ctx_t: one pointer on every 32-bit core
+
+
+def collect(model: Model, front: Front, program: Program, board: Board, budget: Budget, sources: Mapping[str, str],
+            name: str) -> dict[str, Any]:  # fmt: skip
+    """report.json of a build. `sources` are the emitted files, which the code size is taken from."""
+    code = size.code_bytes(sources, name, board.core)
+    ram = program.arena + CONTEXT_BYTES
+    flash = program.weights_bytes + program.tables_bytes + code["value"]
+    bound, plain = program.placement.lower_bound, memory.layer_by_layer(program)
+    return {
+        "tool_version": tinycomp.__version__,
+        "model": {"name": name, "sha256": model.sha256, "source": model.path.rsplit("/", 1)[-1]},
+        "board": {"id": board.id, "title": board.title, "core": board.core.id, "clock_hz": board.clock_hz},
+        "budget": {"flash": budget.flash, "ram": budget.ram, "max_ms": budget.max_ms,
+                   "fits": ram <= budget.ram and flash <= budget.flash},
+        "reference": front.graph.reference,
+        "arena_bytes": program.arena,
+        "state_bytes": 0,
+        "weights_bytes": program.weights_bytes,
+        "tables_bytes": program.tables_bytes,
+        "code_bytes": code,
+        "flash_bytes": flash,
+        "ram_bytes": ram,
+        "stack_bytes": None,
+        "macs": frontend.macs(front.source),
+        "macs_live": frontend.macs(front.graph),
+        "cycles": {"value": None, "how": None},
+        "latency_ms": None,
+        "energy_uj": None,
+        "accuracy": None,
+        "inputs": [_port(front, t) for t in front.graph.inputs],
+        "outputs": [_port(front, t) for t in front.graph.outputs],
+        "passes": [{"name": p.name, "exact": p.exact, "before": vars(p.before), "after": vars(p.after)} for p in front.passes],
+        "layers": [_layer(i, s, program) for i, s in enumerate(program.steps)],
+        "memory": {"lower_bound": bound, "layer_by_layer": plain, "optimal": program.placement.optimal,
+                   "peak_step": memory.peak_step(program), "steps": memory.steps(program)},
+        "warnings": _warnings(front),
+    }  # fmt: skip
+
+
+def _port(front: Front, name: str) -> dict[str, Any]:
+    t = front.graph.tensors[name]
+    quantized = t.quant is not None and t.dtype != "float32"
+    return {"name": name, "shape": list(t.shape), "dtype": t.dtype, "scale": t.scale if quantized else None,
+            "zero_point": t.zero_point if quantized else None}  # fmt: skip
+
+
+def _layer(index: int, step: Step, program: Program) -> dict[str, Any]:
+    out = program.graph.out(step.node)
+    weights = sum(d.array.nbytes for d in step.data if d.role == "weights")
+    return {
+        "index": index, "name": step.node.name, "op": step.node.op, "kernel": step.function.kernel, "shape": list(out.shape),
+        "macs": step.macs, "weights_bytes": weights, "tables_bytes": sum(d.array.nbytes for d in step.data) - weights,
+        "cycles": None, "window_rows": out.rows, "segment": None,
+    }  # fmt: skip
+
+
+def _warnings(front: Front) -> list[str]:
+    found: list[str] = []
+    kinds = {front.graph.tensors[n].dtype for n in (*front.graph.inputs, *front.graph.outputs)}
+    heavy = [n for n in front.graph.nodes if ops.operator(n).macs(n, front.graph) and front.graph.out(n).dtype == "float32"]
+    if heavy:
+        found.append(f"{len(heavy)} layers compute in float32 (the first is {heavy[0].name}): four times the memory of int8, and slow "
+                     "without an FPU; a full-integer int8 export of the model is smaller and faster")  # fmt: skip
+    elif "float32" in kinds:
+        found.append("inputs or outputs are float32 around an integer model; export it with int8 inputs and outputs to save the conversion")
+    return found

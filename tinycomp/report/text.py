@@ -1,0 +1,110 @@
+"""The report as text: the same tables on a terminal (rich) and in a file (plain, at most 100 columns)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled table. align: one of < and > for each column. notes follow the table."""
+
+    title: str
+    headers: tuple[str, ...] = ()
+    align: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def number(value: float | int | None) -> str:
+    """1,234 or a dash where there is no figure."""
+    return "–" if value is None else f"{value:,}"
+
+
+def sections(report: Mapping[str, Any]) -> list[Section]:
+    """What there is to say of a build, most important first."""
+    return [_budget(report), _flash(report), _memory(report), _passes(report), _layers(report), _warnings(report)]
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """The answer in one line."""
+    board, fits = report["board"], report["budget"]["fits"]
+    return (f"{report['model']['source']} {'fits' if fits else 'does NOT fit'} {board['id']} "
+            f"({board['core']}, {board['clock_hz'] / 1e6:g} MHz): flash {number(report['flash_bytes'])} of "
+            f"{number(report['budget']['flash'])}, RAM {number(report['ram_bytes'])} of {number(report['budget']['ram'])} bytes")  # fmt: skip
+
+
+def _budget(r: Mapping[str, Any]) -> Section:
+    rows = tuple(
+        (what, number(used), number(limit), f"{100 * used / limit:.1f} %", "yes" if used <= limit else "NO")
+        for what, used, limit in (("flash", r["flash_bytes"], r["budget"]["flash"]), ("RAM", r["ram_bytes"], r["budget"]["ram"]))
+    )
+    return Section("Budget (bytes)", ("", "needs", "board has", "used", "fits"), "<>>>>", rows)
+
+
+def _flash(r: Mapping[str, Any]) -> Section:
+    code = r["code_bytes"]
+    rows = (("weights", number(r["weights_bytes"])), ("biases and tables", number(r["tables_bytes"])),
+            (f"code ({code['how']})", number(code["value"])))  # fmt: skip
+    saved = "" if r["macs"] == r["macs_live"] else f" ({number(r['macs'])} in the file)"
+    return Section("Flash (bytes)", ("", "bytes"), "<>", rows, (f"{number(r['macs_live'])} multiply-accumulates an inference{saved}",))
+
+
+def _memory(r: Mapping[str, Any]) -> Section:
+    m = r["memory"]
+    peak = m["steps"][m["peak_step"]]
+    layer = r["layers"][m["peak_step"]]["name"] if r["layers"] else "–"
+    rows = tuple((b["tensor"], number(b["offset"]), number(b["bytes"])) for b in peak["live"])
+    quality = "no smaller arena exists for this order" if m["optimal"] else "a smaller arena may exist"
+    notes = (f"arena {number(r['arena_bytes'])}; layer by layer {number(m['layer_by_layer'])}; lower bound "
+             f"{number(m['lower_bound'])}: {quality}",)  # fmt: skip
+    return Section(f"RAM at the peak, layer {m['peak_step']} {layer} (bytes)", ("tensor", "offset", "bytes"), "<>>", rows, notes)
+
+
+def _passes(r: Mapping[str, Any]) -> Section:
+    def change(p: Mapping[str, Any], key: str) -> str:
+        before, after = p["before"][key], p["after"][key]
+        return "" if before == after else f"{number(before)} → {number(after)}"
+
+    rows = tuple(
+        (p["name"], "exact" if p["exact"] else "rounds", change(p, "nodes"), change(p, "macs"), change(p, "weights"))
+        for p in r["passes"]
+    )
+    return Section("Passes", ("pass", "bits", "nodes", "MACs", "weights"), "<<>>>", rows, () if rows else ("nothing to simplify",))
+
+
+def _layers(r: Mapping[str, Any]) -> Section:
+    rows = tuple(
+        (str(layer["index"]), layer["name"], layer["kernel"], "×".join(map(str, layer["shape"])), number(layer["macs"]),
+         number(layer["weights_bytes"]), number(layer["cycles"]))
+        for layer in r["layers"]
+    )  # fmt: skip
+    return Section("Layers", ("#", "layer", "kernel", "output", "MACs", "weights", "cycles"), "><<>>>>", rows)
+
+
+def _warnings(r: Mapping[str, Any]) -> Section:
+    return Section("Warnings", notes=tuple(r["warnings"]))
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """The whole report as plain text."""
+    parts = [headline(report)]
+    parts += [plain(s) for s in sections(report) if s.rows or s.notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def plain(section: Section) -> str:
+    """A section as aligned columns."""
+    lines = [section.title]
+    if section.rows:
+        lines += table(section.headers, section.rows, section.align)
+    return "\n".join([*lines, *(f"  {note}" for note in section.notes)])
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> list[str]:
+    """Aligned lines, the header first."""
+    everything = [headers, *rows]
+    widths = [max(len(row[i]) for row in everything) for i in range(len(headers))]
+    return ["  " + "  ".join(f"{cell:{a}{w}}" for cell, a, w in zip(row, align, widths, strict=True)).rstrip() for row in everything]

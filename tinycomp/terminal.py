@@ -1,0 +1,66 @@
+"""Rich tables, spinners and progress bars on a terminal; plain text when piped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from tinycomp.report.text import Section, plain
+
+
+def show(headline: str, sections: Sequence[Section]) -> None:
+    """Print a report on stdout."""
+    if not sys.stdout.isatty():
+        parts = [headline] if headline else []
+        click.echo("\n\n".join([*parts, *(plain(s) for s in sections if s.rows or s.notes)]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if headline:
+        console.print(Text(headline, style="bold"))
+    for s in sections:
+        if s.rows:
+            table = Table(title=Text(s.title, style="bold"), title_justify="left", box=None, header_style="dim", pad_edge=False)
+            for header, a in zip(s.headers, s.align, strict=True):
+                table.add_column(Text(header), justify="right" if a == ">" else "left", overflow="ellipsis", no_wrap=a == ">")
+            for row in s.rows:
+                table.add_row(*(Text(cell) for cell in row))
+            console.print()
+            console.print(table)
+        elif s.notes:
+            console.print()
+            console.print(Text(s.title, style="bold"))
+        for note in s.notes:
+            console.print(Text(f"  {note}"))
+
+
+@contextmanager
+def status(message: str, quiet: bool = False) -> Iterator[None]:
+    """A spinner on stderr while something is computed; nothing when stderr is not a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(message):
+        yield
+
+
+@contextmanager
+def progress(message: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; the yielded function takes how many are done."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(message, total=total)
+        yield lambda done: bar.update(task, completed=done)
