@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinycomp import ops, rules, schedule
-from tinycomp.errors import BadInput
+from tinycomp.errors import TinycompError
 from tinycomp.ir import Graph, Reference
 from tinycomp.rewrite import PassRecord
 from tinycomp.tflite import reader
+from tinycomp.tflite.file import MODEL_FILE
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,27 @@ class Front:
 
 def load(path: str | Path) -> Model:
     """Read a file. Raises BadInput where it is missing, a folder or not readable."""
+    return Model(str(path), reader.contents(path))
+
+
+@contextmanager
+def named(model: Model) -> Iterator[None]:
+    """Errors about the file as a whole carry its path."""
     try:
-        return Model(str(path), Path(path).read_bytes())
-    except OSError as error:
-        raise BadInput(f"cannot be read: {(error.strerror or str(error)).lower()}", where=str(path),
-                       fix="give the path of a .tflite file") from None  # fmt: skip
+        yield
+    except TinycompError as error:
+        if error.where != MODEL_FILE:
+            raise
+        raise type(error)(error.what, where=model.path, fix=error.fix) from None
 
 
 def front(model: Model, reference: Reference = "tflm") -> Front:
     """The model's graph before and after the exact passes. Raises BadInput, Unsupported."""
-    source = replace(reader.read(model.data, model.name), reference=reference)
-    graph, passes = rules.optimise(source)
-    return Front(source, scheduled(graph), passes)
+    with named(model):
+        source = replace(reader.read(model.data, model.name), reference=reference)
+    folded, float_passes = rules.fold_float(source)
+    graph, passes = rules.optimise(folded)
+    return Front(source, scheduled(graph), (*float_passes, *passes))
 
 
 def scheduled(graph: Graph) -> Graph:

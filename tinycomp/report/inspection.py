@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinycomp import ops
-from tinycomp.frontend import Model
+from tinycomp.frontend import Model, named
 from tinycomp.ir import Graph
 from tinycomp.report.text import Section, number
 from tinycomp.tflite import reader
@@ -14,7 +14,8 @@ from tinycomp.tflite.facts import OperatorFacts, TensorFacts
 
 def collect(model: Model) -> dict[str, Any]:
     """The file as plain data; `problems` is empty where it can be compiled."""
-    found = reader.survey(model.data, model.name)
+    with named(model):
+        found = reader.survey(model.data, model.name)
     graph = found.graph
     costs = _costs(graph) if graph else {}
     return {

@@ -27,10 +27,15 @@ def table(name: str) -> Any:
     return getattr(module(name), name)
 
 
+def _members(name: str) -> Mapping[str, Any]:
+    generated: type = table(name)
+    return generated.__dict__
+
+
 @cache
 def enumeration(name: str) -> Mapping[int, str]:
     """An enumeration's names by value: `enumeration("TensorType")[9] == "INT8"`."""
-    members = vars(table(name))
+    members = _members(name)
     return {value: key for key, value in members.items() if isinstance(value, int) and not key.startswith("_")}
 
 
@@ -53,7 +58,8 @@ def camel(name: str) -> str:
 @cache
 def fields(name: str) -> Mapping[str, bool]:
     """A table's fields by accessor name, and whether each is a vector."""
-    methods = [m for m in vars(table(name)) if m[0].isupper() and m != "Init" and not m.startswith("GetRootAs")]
+    members = _members(name)
+    methods = [m for m in members if m[0].isupper() and m != "Init" and not m.startswith("GetRootAs")]
     methods = [m for m in methods if not m.endswith("BufferHasIdentifier")]
     vectors = {m for m in methods if f"{m}Length" in methods}
     hidden = {vector + helper for vector in vectors for helper in _HELPERS}

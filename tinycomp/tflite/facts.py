@@ -1,0 +1,72 @@
+"""What a model file holds, supported or not: the facts behind `tinycomp inspect`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tinycomp.errors import TinycompError
+from tinycomp.ir import Graph
+from tinycomp.tflite.file import File, FileQuant, FileTensor
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """A tensor of the file. dtype is the file's, so it may be one that the IR does not have."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    quant: FileQuant | None
+    constant: bool
+
+
+@dataclass(frozen=True)
+class OperatorFacts:
+    """An operator of the file. `name` is its node's; builtin is TFLite's name, or the custom operator's.
+
+    status: kept as a node, folded into a constant while reading, or refused (`problem` says why; it is empty where an
+    earlier operator's problem is the cause). inputs: None where an optional one is left out.
+    """
+
+    index: int
+    name: str
+    builtin: str
+    version: int
+    inputs: tuple[TensorFacts | None, ...]
+    outputs: tuple[TensorFacts, ...]
+    status: Literal["kept", "folded", "refused"]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A file's contents. `graph` is the model where nothing stands in its way, else None.
+
+    notes: what a reader of the report should know and nothing forbids, a batch pinned to 1 for instance.
+    """
+
+    name: str
+    description: str
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    operators: tuple[OperatorFacts, ...]
+    problems: tuple[TinycompError, ...]
+    notes: tuple[str, ...]
+    graph: Graph | None
+
+
+def tensor_facts(t: FileTensor) -> TensorFacts:
+    """What is worth telling of a file's tensor."""
+    return TensorFacts(t.name, t.shape, t.dtype, t.quant, t.data is not None)
+
+
+def notes(file: File) -> tuple[str, ...]:
+    """Pinned dimensions of inputs, and subgraphs that nothing in the main one reaches."""
+    found: list[str] = []
+    for t in (file.tensors[i] for i in dict.fromkeys(file.inputs)):
+        if any(d < 0 for d in t.signature) and len(t.signature) == len(t.shape):
+            found.append(f"input {t.name!r} is {list(t.signature)} in the file and pinned to {list(t.shape)}")
+    if file.subgraphs > 1:
+        found.append(f"{file.subgraphs - 1} more subgraphs are not part of the main one and left out")
+    return tuple(found)
