@@ -20,7 +20,9 @@ from tinycomp.program import Program, Recipe
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
-needs_shared = pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="reference models (../shared/models) are not here")
+needs_shared = pytest.mark.skipif(
+    not (SHARED / "models").is_dir(), reason="reference models (../shared/models) are not here"
+)
 needs_cc = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
 
 
@@ -97,7 +99,9 @@ def emitted(graph: Graph, cases: Sequence[Sequence[Array]], recipe: Recipe | Non
     return run_program(program, cases, cc)
 
 
-def run_program(program: Program, cases: Sequence[Sequence[Array]], cc: str | None = None, optimise: str = "-O0") -> list[list[Array]]:
+def run_program(
+    program: Program, cases: Sequence[Sequence[Array]], cc: str | None = None, optimise: str = "-O0"
+) -> list[list[Array]]:
     """Emit, compile and run a program."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
@@ -135,7 +139,11 @@ def check_operator(graph: Graph, cases: Sequence[Sequence[Array]] | None = None,
         from tinycomp.tflite import writer
 
         for k, answer in enumerate(tflm(writer.write(graph), cases, len(graph.outputs))):
-            same(wanted[k], [a.reshape(w.shape) for a, w in zip(answer, wanted[k], strict=True)], f"reference against TFLM, case {k}")
+            same(
+                wanted[k],
+                [a.reshape(w.shape) for a, w in zip(answer, wanted[k], strict=True)],
+                f"reference against TFLM, case {k}",
+            )
     for label, recipe, features in kernel_rows(graph):
         for k, answer in enumerate(emitted(graph, cases, recipe, features)):
             same(answer, wanted[k], f"C ({label}) against reference, case {k}")

@@ -21,7 +21,7 @@ def tool(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
 
-@pytest.fixture()
+@pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A model file of one convolution."""
     path = tmp_path / "tiny net.tflite"

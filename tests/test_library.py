@@ -33,7 +33,14 @@ def twins() -> Graph:
     attrs = g.nodes[0].attrs
     assert isinstance(attrs, Conv2D)
     second = {"w2": g.tensors["w"], "b2": g.tensors["b"]}
-    tensors = {**g.tensors, **{n: Tensor(n, t.shape, t.dtype, t.quant, t.data[::-1].copy()) for n, t in second.items() if t.data is not None}}
+    tensors = {
+        **g.tensors,
+        **{
+            n: Tensor(n, t.shape, t.dtype, t.quant, t.data[::-1].copy())
+            for n, t in second.items()
+            if t.data is not None
+        },
+    }
     out = g.tensors["out"]
     tensors |= {"end": Tensor("end", out.shape, "int8", out.quant)}
     return Graph("twins", tensors, (*g.nodes, Node("conv2d_1", attrs, ("out", "w2", "b2"), ("end",))), ("x",), ("end",))
@@ -56,7 +63,9 @@ def compiled(folder: Path, main: str, *sources: str) -> str:
 
 
 def test_equal_programs_give_equal_bytes():
-    assert library(lower(small(), Recipe()), Identity("net", "0" * 64)) == library(lower(small(), Recipe()), Identity("net", "0" * 64))
+    assert library(lower(small(), Recipe()), Identity("net", "0" * 64)) == library(
+        lower(small(), Recipe()), Identity("net", "0" * 64)
+    )
 
 
 @needs_cc
@@ -79,7 +88,9 @@ def test_the_files_compile_without_a_warning_in_both_compilers_and_as_c_plus_plu
 def test_every_visible_symbol_has_the_models_prefix(tmp_path):
     emit(tmp_path, twins(), "kws")
     subprocess.run(["gcc", "-std=c99", "-c", "kws.c", "kws_data.c"], cwd=tmp_path, check=True)
-    listed = subprocess.run(["nm", "-g", "--defined-only", "kws.o", "kws_data.o"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["nm", "-g", "--defined-only", "kws.o", "kws_data.o"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
     symbols = [line.split()[-1] for line in listed.stdout.splitlines() if len(line.split()) == 3]
     assert symbols
     assert [s for s in symbols if not s.startswith("kws_")] == []
@@ -135,7 +146,10 @@ int main(void) {
 }
 """
     printed = [int(v) for v in compiled(tmp_path, main, "one.c", "one_data.c", "two.c", "two_data.c").split()]
-    wanted = [reference(g, [np.full(g.tensors["x"].shape, v, np.int8)])[0].ravel()[40] for g, v in ((small(), 5), (small(), -5), (twins(), 9))]
+    wanted = [
+        reference(g, [np.full(g.tensors["x"].shape, v, np.int8)])[0].ravel()[40]
+        for g, v in ((small(), 5), (small(), -5), (twins(), 9))
+    ]
     assert printed == wanted
 
 
@@ -159,10 +173,12 @@ def test_nothing_from_the_model_file_gets_into_the_c(tmp_path):
     graph = Graph(HOSTILE, renamed, (node,), (tensors["x"].name,), (tensors["out"].name,))
     emit(tmp_path, graph)
     text = "".join(p.read_text() for p in tmp_path.glob("net*"))
-    assert "#include \"/etc" not in text
+    assert '#include "/etc' not in text
     assert "\u202e" not in text
     assert "{{" not in text
-    subprocess.run(["gcc", "-std=c99", "-Werror", "-Wall", "-pedantic", "-c", "net.c", "net_data.c"], cwd=tmp_path, check=True)
+    subprocess.run(
+        ["gcc", "-std=c99", "-Werror", "-Wall", "-pedantic", "-c", "net.c", "net_data.c"], cwd=tmp_path, check=True
+    )
 
 
 @pytest.mark.parametrize(("text", "name"), [("kws_int8", "kws_int8"), ("My Model.v2", "my_model_v2"), ("3d-net", "model_3d_net"),

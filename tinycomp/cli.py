@@ -72,14 +72,18 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 @click.option("--framework", metavar="NAME", help="arduino, espidf, stm32cube, … Default: the board's first.")
 @click.option("--force", is_flag=True, help="Write although over budget, or over a folder that is not ours.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout and nothing else.")
-def build(model: Path, board: str, out: Path | None, stream: str, quantize: str, force: bool, as_json: bool, **given: Any) -> None:
+def build(
+    model: Path, board: str, out: Path | None, stream: str, quantize: str, force: bool, as_json: bool, **given: Any
+) -> None:
     """Compile MODEL into a PlatformIO project with its report."""
     from tinycomp import build as builder
     from tinycomp import frontend, terminal
     from tinycomp.report import text
 
     _refuse("--stream", stream, ("auto", "off"), "row streaming is not in this version")
-    _refuse("--quantize", quantize, ("auto", "none"), "quantization is not in this version; give a full-integer int8 model")
+    _refuse(
+        "--quantize", quantize, ("auto", "none"), "quantization is not in this version; give a full-integer int8 model"
+    )
     with terminal.status(f"compiling {model.name} for {board}", quiet=as_json):
         made = builder.compile_model(frontend.load(model), builder.Options(board=board, **given))
     if not force:
@@ -215,7 +219,9 @@ def report(directory: Path, as_json: bool) -> None:
     try:
         facts = json.loads((directory / "report.json").read_bytes())
     except (OSError, ValueError):
-        raise BadInput("holds no report.json", where=str(directory), fix="give a folder that `tinycomp build` made") from None
+        raise BadInput(
+            "holds no report.json", where=str(directory), fix="give a folder that `tinycomp build` made"
+        ) from None
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     else:

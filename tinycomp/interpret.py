@@ -20,7 +20,9 @@ def run(graph: Graph, inputs: Sequence[Array], keep: bool = False) -> dict[str, 
     return {name: values[name] for name in wanted}
 
 
-def evaluate(graph: Graph, inputs: Sequence[Array], seen: Callable[[Node, tuple[Array, ...]], None]) -> dict[str, Array]:
+def evaluate(
+    graph: Graph, inputs: Sequence[Array], seen: Callable[[Node, tuple[Array, ...]], None]
+) -> dict[str, Array]:
     """Every value by tensor name; `seen` is called after each node with what it made."""
     values: dict[str, Array] = dict(_bound(graph, inputs))
     for node in graph.nodes:

@@ -190,22 +190,25 @@ class Edit:
     before: Node | None = None
 
 
-def apply(graph: Graph, edit: Edit) -> Graph:
-    """The graph after the edit, without tensors that nothing uses any more. Does not change `graph`."""
-    removed = {node.name for node in edit.remove}
-    anchor = edit.remove[-1] if edit.remove else edit.before
+def apply(graph: Graph, *edits: Edit) -> Graph:
+    """The graph after the edits, without tensors that nothing uses any more. Does not change `graph`.
+
+    Several edits at once must have no node and no tensor in common.
+    """
+    removed = {node.name for edit in edits for node in edit.remove}
+    anchors = ((edit.remove[-1] if edit.remove else edit.before, edit.insert) for edit in edits)
+    inserted = {anchor.name: nodes for anchor, nodes in anchors if anchor is not None}
     nodes: list[Node] = []
     for node in graph.nodes:
-        if anchor is not None and node.name == anchor.name:
-            nodes.extend(edit.insert)
+        nodes.extend(inserted.get(node.name, ()))
         if node.name not in removed:
             nodes.append(node)
-    if edit.redirect:
-        to = edit.redirect
+    to = {old: new for edit in edits for old, new in edit.redirect.items()}
+    if to:
         nodes = [replace(n, inputs=tuple(to.get(i, i) for i in n.inputs)) if any(i in to for i in n.inputs) else n
                  for n in nodes]  # fmt: skip
-    outputs = tuple(edit.redirect.get(o, o) for o in graph.outputs)
-    tensors = {**graph.tensors, **{t.name: t for t in edit.tensors}}
+    outputs = tuple(to.get(o, o) for o in graph.outputs)
+    tensors = {**graph.tensors, **{t.name: t for edit in edits for t in edit.tensors}}
     return pruned(replace(graph, tensors=tensors, nodes=tuple(nodes), outputs=outputs))
 
 

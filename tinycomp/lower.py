@@ -46,7 +46,7 @@ def lower(graph: Graph, recipe: Recipe, features: frozenset[str] = frozenset()) 
         )  # fmt: skip
     answers = {name: store.fixed(f"output_{i}", t) for i, name in enumerate(graph.outputs)
                if (t := graph.tensors[name].data) is not None}  # fmt: skip
-    distinct = tuple(dict.fromkeys((f.symbol for f in functions)))
+    distinct = tuple(dict.fromkeys(f.symbol for f in functions))
     by_symbol = {f.symbol: f for f in functions}
     return Program(
         graph, recipe, tuple(steps), tuple(by_symbol[s] for s in distinct), store.data, places, tuple(buffers),
@@ -66,6 +66,8 @@ def _choose(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str]) 
     operator = ops.operator(node)
     usable = features if recipe.kernels == "auto" else frozenset[str]()
     rows = choices(operator.kernels, node, graph, usable)
+    if (pinned := recipe.pinned.get(node.name)) is not None:
+        rows = tuple(row for row in rows if row.name == pinned)
     if operator.access is None or not rows:
         dtypes = ", ".join(f"{t.name!r} {t.dtype}{list(t.shape)}" for t in graph.ins(node))
         raise Unsupported(f"no kernel takes its inputs {dtypes}", where=f"{node.name} ({node.op})",
@@ -100,7 +102,7 @@ def storage(graph: Graph) -> dict[str, str]:
 
 def _last_reads(graph: Graph) -> dict[str, int]:
     """For each tensor the index of the last node that reads it; the number of nodes for a graph output."""
-    last: dict[str, int] = {name: -1 for name in graph.tensors}
+    last: dict[str, int] = dict.fromkeys(graph.tensors, -1)
     for i, node in enumerate(graph.nodes):
         for name in node.inputs:
             last[name] = i
@@ -113,7 +115,9 @@ def _scratch_name(node: Node) -> str:
     return f"{node.name} scratch"
 
 
-def _buffers(graph: Graph, nodes: Sequence[Node], chosen: Sequence[_Choice], roots: Mapping[str, str], align: int) -> list[planner.Buffer]:
+def _buffers(
+    graph: Graph, nodes: Sequence[Node], chosen: Sequence[_Choice], roots: Mapping[str, str], align: int
+) -> list[planner.Buffer]:
     """One buffer for each storage root and each scratch, alive over half-open ranges of steps."""
     spans: dict[str, list[int]] = {}
     for name in graph.inputs:
@@ -127,7 +131,7 @@ def _buffers(graph: Graph, nodes: Sequence[Node], chosen: Sequence[_Choice], roo
         if name in roots:
             span = spans.setdefault(roots[name], [0, 1])
             span[1] = max(len(nodes), 1)
-    size = {root: 0 for root in spans}
+    size = dict.fromkeys(spans, 0)
     for name, root in roots.items():
         if root in size:
             size[root] = max(size[root], graph.tensors[name].bytes)

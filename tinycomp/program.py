@@ -15,10 +15,14 @@ Opt = Literal["speed", "size", "balanced"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """The choices that turn one graph into one program. `kernels` = portable keeps to C99 on any core."""
+    """The choices that turn one graph into one program.
+
+    kernels: portable keeps to C99 on any core. pinned: kernel row by node name, instead of the best that accepts it.
+    """
 
     opt: Opt = "balanced"
     kernels: Literal["auto", "portable"] = "auto"
+    pinned: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinycomp.ir import Reference
-
 Int64 = NDArray[np.int64]
 
 INT_RANGE: dict[str, tuple[int, int]] = {
@@ -73,18 +71,21 @@ def rounding_shift_right(x: ArrayLike, exponent: ArrayLike) -> Int64:
     return (value >> exponent) + ((value & mask) > threshold)
 
 
-def requantize(acc: ArrayLike, mantissa: ArrayLike, shift: ArrayLike, reference: Reference = "tflm") -> Int64:
-    """MultiplyByQuantizedMultiplier. acc, mantissa and shift broadcast; the result is int32 in int64.
+def requantize(acc: ArrayLike, mantissa: ArrayLike, shift: ArrayLike) -> Int64:
+    """MultiplyByQuantizedMultiplier: rounded at the high product and again at the shift.
 
-    TensorFlow Lite Micro rounds twice (the high product, then the shift), LiteRT once (TFLITE_SINGLE_ROUNDING).
+    acc, mantissa and shift broadcast; the result is int32 in int64.
     """
     shift = np.asarray(shift, np.int64)
-    if reference == "litert":
-        total = 31 - shift
-        product = np.asarray(acc, np.int64) * np.asarray(mantissa, np.int64)
-        return (product + (np.int64(1) << (total - 1))) >> total
     shifted = wrap32(np.asarray(acc, np.int64) << np.maximum(shift, 0))
     return rounding_shift_right(rounding_doubling_high_mul(shifted, mantissa), np.maximum(-shift, 0))
+
+
+def requantize_once(acc: ArrayLike, mantissa: ArrayLike, shift: ArrayLike) -> Int64:
+    """The same product rounded once, halves up: what LiteRT's FULLY_CONNECTED does, and of its kernels it alone."""
+    total = 31 - np.asarray(shift, np.int64)
+    product = np.asarray(acc, np.int64) * np.asarray(mantissa, np.int64)
+    return (product + (np.int64(1) << (total - 1))) >> total
 
 
 def quantize_real(real: float, scale: float, zero_point: int) -> int:

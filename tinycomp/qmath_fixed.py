@@ -136,11 +136,11 @@ def softmax_multiplier(scale: float, beta: float) -> Multiplier:
     return quantize_multiplier(min(beta * scale * (1 << (31 - SOFTMAX_DIFF_BITS)), INT32_MAX))
 
 
-def softmax_exps(scale: float, beta: float, reference: Reference = "tflm") -> Int64:
+def softmax_exps(scale: float, beta: float) -> Int64:
     """exp(−d · scale · beta) in Q0.31 for d = 0, 1, …, at most 255; what is left out counts as zero."""
     m = softmax_multiplier(scale, beta)
     count = min(input_radius(SOFTMAX_DIFF_BITS, m.shift), 255) + 1
-    exps = exp_on_negative_values(requantize(-np.arange(count), m.mantissa, m.shift, reference), SOFTMAX_DIFF_BITS)
+    exps = exp_on_negative_values(requantize(-np.arange(count), m.mantissa, m.shift), SOFTMAX_DIFF_BITS)
     return exps[: int(np.flatnonzero(exps)[-1]) + 1]
 
 

@@ -26,9 +26,13 @@ def show(headline: str, sections: Sequence[Section]) -> None:
         console.print(Text(headline, style="bold"))
     for s in sections:
         if s.rows:
-            table = Table(title=Text(s.title, style="bold"), title_justify="left", box=None, header_style="dim", pad_edge=False)
+            table = Table(
+                title=Text(s.title, style="bold"), title_justify="left", box=None, header_style="dim", pad_edge=False
+            )
             for header, a in zip(s.headers, s.align, strict=True):
-                table.add_column(Text(header), justify="right" if a == ">" else "left", overflow="ellipsis", no_wrap=a == ">")
+                table.add_column(
+                    Text(header), justify="right" if a == ">" else "left", overflow="ellipsis", no_wrap=a == ">"
+                )
             for row in s.rows:
                 table.add_row(*(Text(cell) for cell in row))
             console.print()

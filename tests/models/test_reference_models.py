@@ -15,10 +15,26 @@ from tinycomp.ir import Array
 from tinycomp.lower import lower
 from tinycomp.program import Recipe
 
-INT8 = ["kws_int8", "ic_int8", "vww_int8", "ad_int8", "sww_int8", "person_detect", "micro_speech_quantized", "hello_world_int8"]
+INT8 = [
+    "kws_int8",
+    "ic_int8",
+    "vww_int8",
+    "ad_int8",
+    "sww_int8",
+    "person_detect",
+    "micro_speech_quantized",
+    "hello_world_int8",
+]
 FLOAT = ["kws_float", "ic_float", "vww_float", "ad_float", "hello_world_float", "magic_wand_float"]
 # Bytes of arena, layer by layer, that each model may take with everything included.
-ARENA = {"kws_int8": 16_000, "ic_int8": 49_152, "vww_int8": 55_296, "ad_int8": 768, "sww_int8": 6_656, "person_detect": 55_296}
+ARENA = {
+    "kws_int8": 16_000,
+    "ic_int8": 49_152,
+    "vww_int8": 55_296,
+    "ad_int8": 768,
+    "sww_int8": 6_656,
+    "person_detect": 55_296,
+}
 
 pytestmark = [needs_shared, needs_cc]
 
@@ -33,8 +49,14 @@ def golden(name: str) -> tuple[list[list[Array]], list[list[Array]]]:
     """Inputs and outputs of every golden case."""
     data = np.load(SHARED / "golden" / f"{name}.npz")
     graph = front(name).graph
-    ins = [[data[f"input{i}"][k].reshape(graph.tensors[t].shape) for i, t in enumerate(graph.inputs)] for k in range(len(data["input0"]))]
-    outs = [[data[f"output{i}"][k].reshape(graph.tensors[t].shape) for i, t in enumerate(graph.outputs)] for k in range(len(ins))]
+    ins = [
+        [data[f"input{i}"][k].reshape(graph.tensors[t].shape) for i, t in enumerate(graph.inputs)]
+        for k in range(len(data["input0"]))
+    ]
+    outs = [
+        [data[f"output{i}"][k].reshape(graph.tensors[t].shape) for i, t in enumerate(graph.outputs)]
+        for k in range(len(ins))
+    ]
     return ins, outs
 
 

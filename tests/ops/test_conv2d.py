@@ -38,7 +38,9 @@ def convolution(h: int, w: int, c: int, o: int, kernel: tuple[int, int], stride:
     x = activation("x", (1, h, w, c), "int8", quant(0.05, zero))
     scales = [0.02] if per_tensor else list(rng.uniform(0.001, 0.03, o))
     weights = constant("w", rng.integers(-127, 128, shape).astype(np.int8), per_channel(scales))
-    bias = Tensor("b", (o,), "int32", per_channel([0.05 * s for s in scales]), rng.integers(-3000, 3000, o).astype(np.int32))
+    bias = Tensor(
+        "b", (o,), "int32", per_channel([0.05 * s for s in scales]), rng.integers(-3000, 3000, o).astype(np.int32)
+    )
     return single(Conv2D(stride, dilation, pads, act), [x, weights, bias], out_quant=quant(0.11, 3))
 
 

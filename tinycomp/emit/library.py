@@ -18,10 +18,9 @@ from tinycomp.lower import data_type, needs_padding
 from tinycomp.ops.base import c_type
 from tinycomp.program import Function, Operand, Program, Step
 
+# Keywords, and the standard headers that a NAME.h must not hide.
 C_WORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while main bool "
-    "class namespace template this new delete private public protected operator true false".split()
+    ["assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits", "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string", "tgmath", "time", "wchar", "wctype", "port", "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "main", "bool", "class", "namespace", "template", "this", "new", "delete", "private", "public", "protected", "operator", "true", "false"]
 )
 
 
@@ -64,8 +63,13 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
         "name": name, "NAME": name.upper(), "version": tinycomp.__version__, "sha256": identity.sha256,
         "reference": program.graph.reference, "arena": program.arena, "align": program.align,
     }  # fmt: skip
-    data = [{"type": data_type(d.array.dtype), "symbol": f"{name}_{d.symbol}", "count": d.array.size} for d in program.data]
-    pads = [{"symbol": f"pad_{byte:02x}", "byte": byte - 256 * (byte > 127), "bytes": size} for byte, size in program.pads.items()]
+    data = [
+        {"type": data_type(d.array.dtype), "symbol": f"{name}_{d.symbol}", "count": d.array.size} for d in program.data
+    ]
+    pads = [
+        {"symbol": f"pad_{byte:02x}", "byte": byte - 256 * (byte > 127), "bytes": size}
+        for byte, size in program.pads.items()
+    ]
     helpers = [_helper(env, h, program) for h in _helpers(program.functions)]
     functions = [_function(env, f, program) for f in program.functions]
     body = env.get_template("model.c.j2").render(
@@ -112,7 +116,9 @@ def _function(env: jinja2.Environment, f: Function, program: Program) -> str:
     parts += [f"const {t} *c{i}" for i, t in enumerate(f.data_types)]
     parts += [f"int32_t {a}" for a in f.arguments]
     signature = f"static void {f.symbol}({', '.join(parts)})"
-    text = env.get_template(f"kernels/{f.op}/{f.kernel}.c.j2").render(signature=signature, reference=program.graph.reference, **values)
+    text = env.get_template(f"kernels/{f.op}/{f.kernel}.c.j2").render(
+        signature=signature, reference=program.graph.reference, **values
+    )
     return re.sub(r"\n[ \t]*(?=\n)", "", text).strip("\n")
 
 
@@ -176,9 +182,13 @@ def _float(value: float) -> str:
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
 
 
+def _integer(value: int) -> str:
+    return str(value) if value > -(2**63) else "(-9223372036854775807 - 1)"  # C has no negative literals
+
+
 def _literals(array: Array) -> list[str]:
     """The array's elements as lines of C initialisers."""
     values = array.ravel().tolist()
-    texts = [_float(v) for v in values] if array.dtype.kind == "f" else [str(int(v)) for v in values]
+    texts = [_float(v) for v in values] if array.dtype.kind == "f" else [_integer(int(v)) for v in values]
     step = 24 if array.dtype.itemsize == 1 else 10
     return [", ".join(texts[i : i + step]) for i in range(0, len(texts), step)]

@@ -17,7 +17,10 @@ Case = list[Array]
 def random_cases(graph: Graph, count: int, seed: int = 0) -> list[Case]:
     """Random inputs; the first cases are all zero, all minimum and all maximum."""
     rng = np.random.default_rng(seed)
-    return [[_random(rng, graph.tensors[name].shape, graph.tensors[name].dtype, k) for name in graph.inputs] for k in range(count)]
+    return [
+        [_random(rng, graph.tensors[name].shape, graph.tensors[name].dtype, k) for name in graph.inputs]
+        for k in range(count)
+    ]
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, case: int) -> Array:
@@ -53,7 +56,9 @@ def _arrays(path: Path, graph: Graph) -> list[Array]:
     except FileNotFoundError:
         raise BadInput("does not exist", where=str(path), fix="give an .npy or .npz file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(f"is not a numpy file: {error}", where=str(path), fix="save it with numpy.save or numpy.savez") from None
+        raise BadInput(
+            f"is not a numpy file: {error}", where=str(path), fix="save it with numpy.save or numpy.savez"
+        ) from None
     if isinstance(loaded, np.ndarray):
         if len(graph.inputs) != 1:
             raise BadInput(f"holds one array, the model has {len(graph.inputs)} inputs: {', '.join(graph.inputs)}", where=str(path),

@@ -57,7 +57,9 @@ def equal(found: Array, wanted: Array) -> bool:
     return bool((np.abs(a - b) <= FLOAT_TOLERANCE * np.maximum(1.0, np.abs(b))).all())
 
 
-def _blame(library: Path, name: str, graph: Graph, case: Case, k: int, output: int, found: Array, wanted: Array) -> OutputsDiffer:
+def _blame(
+    library: Path, name: str, graph: Graph, case: Case, k: int, output: int, found: Array, wanted: Array
+) -> OutputsDiffer:
     """Run the case once more with every row traced, and name the first row that is not the interpreter's."""
     with tempfile.TemporaryDirectory() as folder:
         program = native.compile_library(library, name, graph, Path(folder), trace=True)

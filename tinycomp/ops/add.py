@@ -65,9 +65,9 @@ def combined(node: Node, graph: Graph, args: Sequence[Array], sign: int) -> Arra
     """int8 a + sign · b: both operands rescaled, the sum rescaled again and clamped."""
     m = factors(node, graph)
     (a, b), out, (va, vb) = graph.ins(node), graph.out(node), binary.int64(args)
-    scaled_a = qmath.requantize((va - a.zero_point) << LEFT_SHIFT, m.a.mantissa, m.a.shift, graph.reference)
-    scaled_b = qmath.requantize((vb - b.zero_point) << LEFT_SHIFT, m.b.mantissa, m.b.shift, graph.reference)
-    total = qmath.requantize(scaled_a + sign * scaled_b, m.out.mantissa, m.out.shift, graph.reference)
+    scaled_a = qmath.requantize((va - a.zero_point) << LEFT_SHIFT, m.a.mantissa, m.a.shift)
+    scaled_b = qmath.requantize((vb - b.zero_point) << LEFT_SHIFT, m.b.mantissa, m.b.shift)
+    total = qmath.requantize(scaled_a + sign * scaled_b, m.out.mantissa, m.out.shift)
     return binary.clamped(total + out.zero_point, node, graph)
 
 
@@ -91,6 +91,6 @@ OPERATOR = Operator(
     infer=infer,
     reference=_reference,
     access=binary.access,
-    kernels=(Kernel("portable", lower, binary.is_int8, helpers=("requantize",)), binary.KERNEL_PLAIN),
+    kernels=(Kernel("portable", lower, binary.is_int8, helpers=("requantize", "clamp_int8")), binary.KERNEL_PLAIN),
     inplace=(0, 1),
 )

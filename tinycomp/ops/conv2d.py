@@ -16,7 +16,18 @@ from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Quant, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps
 from tinycomp.ops import requant, window
-from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, c_type, clamp_real, require_dtype
+from tinycomp.ops.base import (
+    ACTIVATIONS,
+    Codec,
+    Operator,
+    Parsed,
+    Shape,
+    Source,
+    Written,
+    c_type,
+    clamp_real,
+    require_dtype,
+)
 
 
 @dataclass(frozen=True)
@@ -96,18 +107,13 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     seen = window.windows(x, (w.shape[1], w.shape[2]), a.stride, a.dilation, a.padding, zero).astype(wide) - wide(zero)
     parts = np.split(seen, groups, axis=5) if groups > 1 else [seen]
     kernels = np.split(w.astype(wide), groups, axis=0) if groups > 1 else [w.astype(wide)]
-    acc = np.concatenate([np.tensordot(p, k, axes=((3, 4, 5), (1, 2, 3))) for p, k in zip(parts, kernels, strict=True)], axis=3)
+    acc = np.concatenate(
+        [np.tensordot(p, k, axes=((3, 4, 5), (1, 2, 3))) for p, k in zip(parts, kernels, strict=True)], axis=3
+    )
     if xt.dtype == "float32":
         return (clamp_real((acc + b).astype(np.float32), a.activation),)
-    return (requantized(acc.astype(np.int64) + b.astype(np.int64), xt, wt, out, a.activation, graph),)
-
-
-def requantized(acc: Array, x: Tensor, weights: Tensor, out: Tensor, activation: str, graph: Graph) -> Array:
-    """Accumulators [..., O] to the output's integers: multiply, add the zero point, clamp."""
-    m = requant.channel_multipliers(x, weights, out, acc.shape[-1])
-    q = qmath.requantize(qmath.wrap32(acc), m.mantissa, m.shift, graph.reference) + out.zero_point
-    low, high = qmath.activation_range(activation, out.dtype, out.scale, out.zero_point)
-    return np.clip(q, low, high).astype(np.int8)
+    m = requant.channel_multipliers(xt, wt, out, acc.shape[-1])
+    return (requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation),)
 
 
 def _access(node: Node, graph: Graph) -> Access:
@@ -131,7 +137,7 @@ def _lower(node: Node, graph: Graph) -> Leaf:
         "tap_c": w.shape[3], "group_out": out.shape[3] * w.shape[3] // x.shape[3],
     }  # fmt: skip
     params = {
-        "type": c_type(x), "kh": w.shape[1], "edges": _leaves_image(x, w, out, a), "contiguous": a.dilation[1] == 1 and x.shape[3] == w.shape[3],
+        "type": c_type(x), "kh": w.shape[1], "edges": window.leaves_image(x.shape[2], w.shape[2], out.shape[2], a.stride[1], a.dilation[1], a.padding[2]), "contiguous": a.dilation[1] == 1 and x.shape[3] == w.shape[3],
         "groups": x.shape[3] // w.shape[3], "activation": a.activation,
     }  # fmt: skip
     if x.dtype == "float32":
@@ -144,12 +150,6 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, numbers, (Const("weights", w.data), Const("bias", bias), *requant.requant_consts(m)))
 
 
-def _leaves_image(x: Tensor, w: Tensor, out: Tensor, a: Conv2D) -> bool:
-    """Some window reaches past the left or right edge."""
-    last = (out.shape[2] - 1) * a.stride[1] - a.padding[2] + (w.shape[2] - 1) * a.dilation[1]
-    return a.padding[2] > 0 or last >= x.shape[2]
-
-
 OPERATOR = Operator(
     attrs=Conv2D,
     codecs=(Codec("CONV_2D", "Conv2DOptions", _read, _write),),
@@ -157,7 +157,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
-        Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("requantize",)),
+        Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("requantize", "clamp_int8")),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),
     macs=_macs,

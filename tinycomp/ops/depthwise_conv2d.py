@@ -101,7 +101,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     if real:
         return (clamp_real(acc, a.activation),)
     m = requant.channel_multipliers(xt, wt, out, taps.shape[2])
-    return (requant.finish(acc, m, out, a.activation, graph.reference),)
+    return (requant.finish(acc, m, out, a.activation),)
 
 
 def _access(node: Node, graph: Graph) -> Access:
@@ -236,8 +236,8 @@ OPERATOR = Operator(
     access=_access,
     kernels=(
         Kernel("columns", _lower_columns, lambda n, g: _is_int8(n, g) and _block(n, g) is not None,
-               helpers=("requantize",)),
-        Kernel("portable", _lower_portable, _is_int8, helpers=("requantize",)),
+               helpers=("requantize", "clamp_int8")),
+        Kernel("portable", _lower_portable, _is_int8, helpers=("requantize", "clamp_int8")),
         Kernel("float", _lower_float, lambda n, g: not _is_int8(n, g)),
     ),
     macs=_macs,

@@ -9,7 +9,7 @@ tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h, refere
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -90,8 +90,16 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     # float64 products and sums of int8 are exact, and faster than integer ones
     acc = (vectors.astype(np.float64) - xt.zero_point) @ w.astype(np.float64).T
     m = requant.channel_multipliers(xt, wt, out, wt.shape[0])
-    q = requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation, graph.reference)
+    q = requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation, _rounds_once(graph))
     return (q.reshape(shape),)
+
+
+def _rounds_once(graph: Graph) -> bool:
+    return graph.reference == "litert"
+
+
+def _takes(once: bool) -> Callable[[Node, Graph], bool]:
+    return lambda node, graph: graph.ins(node)[0].dtype == "int8" and _rounds_once(graph) == once
 
 
 def _access(node: Node, graph: Graph) -> Access:
@@ -117,7 +125,8 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     m, bias = requant.channel_multipliers(x, w, out, w.shape[0]), requant.folded_bias(b.data, w.data, x.zero_point)
     low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
     numbers |= {"out_zero": out.zero_point, "low": low, "high": high}
-    params = {"acc": requant.accumulator_type(bias, w.data), "per_channel": w.quant.per_channel}
+    params = {"acc": requant.accumulator_type(bias, w.data), "per_channel": w.quant.per_channel,
+              "requantize": "requantize_once" if _rounds_once(graph) else "requantize"}  # fmt: skip
     consts = (Const("weights", w.data), Const("bias", bias))
     if w.quant.per_channel:
         return Leaf(params, numbers, (*consts, *requant.requant_consts(m)))
@@ -135,7 +144,8 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
-        Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("requantize",)),
+        Kernel("portable", _lower, _takes(once=False), helpers=("requantize", "clamp_int8")),
+        Kernel("once", _lower, _takes(once=True), helpers=("requantize_once", "clamp_int8")),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),
     macs=_macs,

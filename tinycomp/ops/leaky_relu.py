@@ -62,7 +62,7 @@ def _int8(node: Node, graph: Graph, values: Array) -> Array:
 
 def _scaled(v: qmath.Int64, real: float, graph: Graph) -> qmath.Int64:
     m = qmath.quantize_multiplier(real)
-    return qmath.requantize(v, m.mantissa, m.shift, graph.reference)
+    return qmath.requantize(v, m.mantissa, m.shift)
 
 
 def _lower_float(node: Node, graph: Graph) -> Leaf:

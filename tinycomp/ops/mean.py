@@ -76,7 +76,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
         return ((total / np.float32(count)).astype(np.float32).reshape(shape),)
     m = multiplier(xt, out, count)
     total = x.sum(axis=a.axes, dtype=np.int64) - count * xt.zero_point
-    q = qmath.requantize(qmath.wrap32(total), m.mantissa, m.shift, graph.reference) + out.zero_point
+    q = qmath.requantize(qmath.wrap32(total), m.mantissa, m.shift) + out.zero_point
     return (np.clip(q, -128, 127).astype(np.int8).reshape(shape),)
 
 
@@ -153,9 +153,9 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
-        Kernel("reduce", _lower, lambda n, g: _reduces(n, g) and _is_int8(n, g), helpers=("requantize",)),
+        Kernel("reduce", _lower, lambda n, g: _reduces(n, g) and _is_int8(n, g), helpers=("requantize", "clamp_int8")),
         Kernel("reduce_float", _lower, lambda n, g: _reduces(n, g) and not _is_int8(n, g)),
-        Kernel("portable", _lower, lambda n, g: not _reduces(n, g) and _is_int8(n, g), helpers=("requantize",)),
+        Kernel("portable", _lower, lambda n, g: not _reduces(n, g) and _is_int8(n, g), helpers=("requantize", "clamp_int8")),
         Kernel("float", _lower, lambda n, g: not _reduces(n, g) and not _is_int8(n, g)),
     ),
 )

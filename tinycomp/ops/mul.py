@@ -48,7 +48,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     (a, b), out = graph.ins(node), graph.out(node)
     m = qmath.quantize_multiplier(_factor(node, graph))
     product = (va - a.zero_point) * (vb - b.zero_point)
-    scaled = qmath.requantize(product, m.mantissa, m.shift, graph.reference)
+    scaled = qmath.requantize(product, m.mantissa, m.shift)
     return (binary.clamped(scaled + out.zero_point, node, graph),)
 
 
@@ -68,6 +68,6 @@ OPERATOR = Operator(
     infer=_infer,
     reference=_reference,
     access=binary.access,
-    kernels=(Kernel("portable", _lower, binary.is_int8, helpers=("requantize",)), binary.KERNEL_PLAIN),
+    kernels=(Kernel("portable", _lower, binary.is_int8, helpers=("requantize", "clamp_int8")), binary.KERNEL_PLAIN),
     inplace=(0, 1),
 )

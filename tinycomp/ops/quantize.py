@@ -58,7 +58,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
 def _requantize(node: Node, graph: Graph, values: Array) -> Array:
     (x,), out = graph.ins(node), graph.out(node)
     m = qmath.quantize_multiplier(x.scale / out.scale)
-    scaled = qmath.requantize(values.astype(np.int64) - x.zero_point, m.mantissa, m.shift, graph.reference)
+    scaled = qmath.requantize(values.astype(np.int64) - x.zero_point, m.mantissa, m.shift)
     return as_dtype(np.clip(scaled + out.zero_point, *qmath.INT_RANGE[out.dtype]), out.dtype)
 
 

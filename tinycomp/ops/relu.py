@@ -80,7 +80,7 @@ def _int8(node: Node, graph: Graph, values: Array) -> Array:
         return np.clip(values.astype(np.int64) + simple.offset, simple.low, simple.high).astype(np.int8)
     m = qmath.quantize_multiplier(unary.factor(graph, x.scale, 1.0, out.scale))
     low, high = qmath.activation_range(attrs(node).activation, "int8", out.scale, out.zero_point)
-    scaled = qmath.requantize(values.astype(np.int64) - x.zero_point, m.mantissa, m.shift, graph.reference)
+    scaled = qmath.requantize(values.astype(np.int64) - x.zero_point, m.mantissa, m.shift)
     return np.clip(scaled + out.zero_point, low, high).astype(np.int8)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Array, Reference, Tensor
+from tinycomp.ir import Array, Tensor
 from tinycomp.kernel import Const
 
 
@@ -55,9 +55,13 @@ def accumulator_type(bias: Array, weights: Array) -> str:
     return "int32_t" if int(worst.max(initial=0)) < 2**31 else "uint32_t"
 
 
-def finish(acc: Array, multipliers: Multipliers, out: Tensor, activation: str, reference: Reference) -> Array:
-    """Accumulators [..., channels] to the output's int8: wrap to int32, multiply, add the zero point, clamp."""
-    q = qmath.requantize(qmath.wrap32(acc), multipliers.mantissa, multipliers.shift, reference) + out.zero_point
+def finish(acc: Array, multipliers: Multipliers, out: Tensor, activation: str, once: bool = False) -> Array:
+    """Accumulators [..., channels] to the output's int8: wrap to int32, multiply, add the zero point, clamp.
+
+    `once` rounds once, as LiteRT's dense layers do.
+    """
+    rescale = qmath.requantize_once if once else qmath.requantize
+    q = rescale(qmath.wrap32(acc), multipliers.mantissa, multipliers.shift) + out.zero_point
     low, high = qmath.activation_range(activation, out.dtype, out.scale, out.zero_point)
     return np.clip(q, low, high).astype(np.int8)
 

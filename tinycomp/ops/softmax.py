@@ -74,7 +74,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
 
 
 def _exps(node: Node, graph: Graph) -> qmath.Int64:
-    return qmath_fixed.softmax_exps(graph.ins(node)[0].scale, attrs(node).beta, graph.reference)
+    return qmath_fixed.softmax_exps(graph.ins(node)[0].scale, attrs(node).beta)
 
 
 def _lower(node: Node, graph: Graph) -> Leaf:

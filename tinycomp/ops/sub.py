@@ -41,6 +41,6 @@ OPERATOR = Operator(
     infer=add.infer,
     reference=_reference,
     access=binary.access,
-    kernels=(Kernel("portable", add.lower, binary.is_int8, helpers=("requantize",)), binary.KERNEL_PLAIN),
+    kernels=(Kernel("portable", add.lower, binary.is_int8, helpers=("requantize", "clamp_int8")), binary.KERNEL_PLAIN),
     inplace=(0, 1),
 )

@@ -68,6 +68,16 @@ def crowding(p: Problem) -> list[int]:
     return [int(load[index[p.start[i]] : stops[i]].max()) for i in range(p.count)]
 
 
+def stacked(p: Problem) -> Layout:
+    """All buffers on top of each other, as if alive together: what every packing improves on."""
+    offsets: list[int] = []
+    top = 0
+    for size, align in zip(p.size, p.align, strict=True):
+        offsets.append(-(-top // align) * align)
+        top = offsets[-1] + size
+    return Layout(offsets, top)
+
+
 def packer(p: Problem, work: Work) -> Packer:
     """A packer for this problem that charges its work."""
     if p.conflicts > DENSE * p.count:

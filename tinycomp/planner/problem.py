@@ -59,6 +59,18 @@ class Work:
         return self.left <= 0
 
 
+class Dice:
+    """A linear congruential generator (Knuth's MMIX constants): the same throws on every version of Python."""
+
+    def __init__(self, seed: int) -> None:
+        self.state = seed
+
+    def below(self, sides: int) -> int:
+        """A number in [0, sides)."""
+        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (self.state >> 33) * sides >> 31
+
+
 def components(buffers: Sequence[Buffer]) -> list[list[Buffer]]:
     """The buffers in groups whose lifetimes do not meet, in order of time. Each group can be placed by itself."""
     groups: list[list[Buffer]] = []

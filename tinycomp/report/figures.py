@@ -73,10 +73,14 @@ def _layer(index: int, step: Step, program: Program) -> dict[str, Any]:
 def _warnings(front: Front) -> list[str]:
     found: list[str] = []
     kinds = {front.graph.tensors[n].dtype for n in (*front.graph.inputs, *front.graph.outputs)}
-    heavy = [n for n in front.graph.nodes if ops.operator(n).macs(n, front.graph) and front.graph.out(n).dtype == "float32"]
+    heavy = [
+        n for n in front.graph.nodes if ops.operator(n).macs(n, front.graph) and front.graph.out(n).dtype == "float32"
+    ]
     if heavy:
         found.append(f"{len(heavy)} layers compute in float32 (the first is {heavy[0].name}): four times the memory of int8, and slow "
                      "without an FPU; a full-integer int8 export of the model is smaller and faster")  # fmt: skip
     elif "float32" in kinds:
-        found.append("inputs or outputs are float32 around an integer model; export it with int8 inputs and outputs to save the conversion")
+        found.append(
+            "inputs or outputs are float32 around an integer model; export it with int8 inputs and outputs to save the conversion"
+        )
     return found

@@ -32,7 +32,10 @@ def collect(model: Model) -> dict[str, Any]:
 
 def _costs(graph: Graph) -> dict[str, tuple[int, int]]:
     """For each node its multiply-accumulates and the bytes of its constants."""
-    return {n.name: (ops.operator(n).macs(n, graph), sum(t.bytes for t in graph.ins(n) if t.data is not None)) for n in graph.nodes}
+    return {
+        n.name: (ops.operator(n).macs(n, graph), sum(t.bytes for t in graph.ins(n) if t.data is not None))
+        for n in graph.nodes
+    }
 
 
 def _tensor(t: TensorFacts) -> dict[str, Any]:
@@ -63,7 +66,14 @@ def headline(facts: dict[str, Any]) -> str:
 def sections(facts: dict[str, Any]) -> list[Section]:
     """Ports, operators, notes and problems."""
     ports = tuple(
-        (kind, t["name"], t["dtype"], "×".join(map(str, t["shape"])) or "scalar", _numbers(t["scale"], "g"), _numbers(t["zero_point"], "d"))
+        (
+            kind,
+            t["name"],
+            t["dtype"],
+            "×".join(map(str, t["shape"])) or "scalar",
+            _numbers(t["scale"], "g"),
+            _numbers(t["zero_point"], "d"),
+        )
         for kind, key in (("input", "inputs"), ("output", "outputs"))
         for t in facts[key]
     )

@@ -60,7 +60,9 @@ def layer_by_layer(program: Program) -> int:
     for name in graph.outputs:
         if owner(name) in spans:
             spans[owner(name)][1] = max(len(order), 1)
-    return max(sum(graph.tensors[n].bytes for n, (a, b) in spans.items() if a <= i < b) for i in range(max(len(order), 1)))
+    return max(
+        sum(graph.tensors[n].bytes for n, (a, b) in spans.items() if a <= i < b) for i in range(max(len(order), 1))
+    )
 
 
 def verdict(report: Mapping[str, Any], program: Program, board: Board, budget: Budget) -> Verdict | None:
@@ -68,7 +70,9 @@ def verdict(report: Mapping[str, Any], program: Program, board: Board, budget: B
     if report["ram_bytes"] > budget.ram:
         i = peak_step(program)
         live = sorted((b for b in program.buffers if b.start <= i < b.end), key=lambda b: (-b.size, b.name))
-        parts = ", ".join(f"{_label(b.name)} ({b.size:,})" for b in live[:6]) + (f" and {len(live) - 6} more" if len(live) > 6 else "")
+        parts = ", ".join(f"{_label(b.name)} ({b.size:,})" for b in live[:6]) + (
+            f" and {len(live) - 6} more" if len(live) > 6 else ""
+        )
         need, have = report["ram_bytes"], budget.ram
         layer = program.steps[i].node.name if program.steps else "the model"
         return Verdict(f"the arena needs {program.arena:,} bytes ({need:,} with the context) and {board.id} has {have:,} for it, "

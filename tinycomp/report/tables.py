@@ -31,7 +31,9 @@ def board_sections(boards: Sequence[Board], detailed: bool) -> list[Section]:
          b.emulator.machine if b.emulator else "–")
         for b in boards
     )  # fmt: skip
-    summary = Section("Boards (usable bytes)", ("board", "core", "MHz", "flash", "RAM", "frameworks", "emulator"), "<<>>><<", rows)
+    summary = Section(
+        "Boards (usable bytes)", ("board", "core", "MHz", "flash", "RAM", "frameworks", "emulator"), "<<>>><<", rows
+    )
     if not detailed:
         return [summary]
     board = boards[0]
@@ -39,7 +41,11 @@ def board_sections(boards: Sequence[Board], detailed: bool) -> list[Section]:
     facts = (board.title, f"core features: {', '.join(sorted(board.core.features))}",
              f"energy: {'not known' if board.energy_uj_per_mcycle is None else f'{board.energy_uj_per_mcycle:g} µJ per Mcycle'}"
              f"{'; ' + board.energy_source if board.energy_source else ''}", *board.notes)  # fmt: skip
-    return [summary, Section("Memory (bytes)", ("region", "size", "usable", "source"), "<>><", regions), Section("Facts", notes=facts)]
+    return [
+        summary,
+        Section("Memory (bytes)", ("region", "size", "usable", "source"), "<>><", regions),
+        Section("Facts", notes=facts),
+    ]
 
 
 def operator_facts() -> list[dict[str, Any]]:
@@ -56,7 +62,9 @@ def operator_section() -> Section:
     """The operator table."""
     rows: list[tuple[str, ...]] = []
     for f in operator_facts():
-        kernels = ", ".join(k["name"] + (f" ({'+'.join(k['requires'])})" if k["requires"] else "") for k in f["kernels"])
+        kernels = ", ".join(
+            k["name"] + (f" ({'+'.join(k['requires'])})" if k["requires"] else "") for k in f["kernels"]
+        )
         note = "a view, costs nothing" if f["view"] else "on constants only" if f["constants_only"] else kernels
         rows.append((f["op"], ", ".join(f["tflite"]), note))
     return Section("Operators", ("operator", "in a .tflite", "kernels"), "<<<", tuple(rows))

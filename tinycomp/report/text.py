@@ -39,7 +39,10 @@ def headline(report: Mapping[str, Any]) -> str:
 def _budget(r: Mapping[str, Any]) -> Section:
     rows = tuple(
         (what, number(used), number(limit), f"{100 * used / limit:.1f} %", "yes" if used <= limit else "NO")
-        for what, used, limit in (("flash", r["flash_bytes"], r["budget"]["flash"]), ("RAM", r["ram_bytes"], r["budget"]["ram"]))
+        for what, used, limit in (
+            ("flash", r["flash_bytes"], r["budget"]["flash"]),
+            ("RAM", r["ram_bytes"], r["budget"]["ram"]),
+        )
     )
     return Section("Budget (bytes)", ("", "needs", "board has", "used", "fits"), "<>>>>", rows)
 
@@ -49,7 +52,13 @@ def _flash(r: Mapping[str, Any]) -> Section:
     rows = (("weights", number(r["weights_bytes"])), ("biases and tables", number(r["tables_bytes"])),
             (f"code ({code['how']})", number(code["value"])))  # fmt: skip
     saved = "" if r["macs"] == r["macs_live"] else f" ({number(r['macs'])} in the file)"
-    return Section("Flash (bytes)", ("", "bytes"), "<>", rows, (f"{number(r['macs_live'])} multiply-accumulates an inference{saved}",))
+    return Section(
+        "Flash (bytes)",
+        ("", "bytes"),
+        "<>",
+        rows,
+        (f"{number(r['macs_live'])} multiply-accumulates an inference{saved}",),
+    )
 
 
 def _memory(r: Mapping[str, Any]) -> Section:
@@ -60,7 +69,9 @@ def _memory(r: Mapping[str, Any]) -> Section:
     quality = "no smaller arena exists for this order" if m["optimal"] else "a smaller arena may exist"
     notes = (f"arena {number(r['arena_bytes'])}; layer by layer {number(m['layer_by_layer'])}; lower bound "
              f"{number(m['lower_bound'])}: {quality}",)  # fmt: skip
-    return Section(f"RAM at the peak, layer {m['peak_step']} {layer} (bytes)", ("tensor", "offset", "bytes"), "<>>", rows, notes)
+    return Section(
+        f"RAM at the peak, layer {m['peak_step']} {layer} (bytes)", ("tensor", "offset", "bytes"), "<>>", rows, notes
+    )
 
 
 def _passes(r: Mapping[str, Any]) -> Section:
@@ -72,7 +83,9 @@ def _passes(r: Mapping[str, Any]) -> Section:
         (p["name"], "exact" if p["exact"] else "rounds", change(p, "nodes"), change(p, "macs"), change(p, "weights"))
         for p in r["passes"]
     )
-    return Section("Passes", ("pass", "bits", "nodes", "MACs", "weights"), "<<>>>", rows, () if rows else ("nothing to simplify",))
+    return Section(
+        "Passes", ("pass", "bits", "nodes", "MACs", "weights"), "<<>>>", rows, () if rows else ("nothing to simplify",)
+    )
 
 
 def _layers(r: Mapping[str, Any]) -> Section:
@@ -107,4 +120,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> 
     """Aligned lines, the header first."""
     everything = [headers, *rows]
     widths = [max(len(row[i]) for row in everything) for i in range(len(headers))]
-    return ["  " + "  ".join(f"{cell:{a}{w}}" for cell, a, w in zip(row, align, widths, strict=True)).rstrip() for row in everything]
+    return [
+        "  " + "  ".join(f"{cell:{a}{w}}" for cell, a, w in zip(row, align, widths, strict=True)).rstrip()
+        for row in everything
+    ]
