@@ -1,4 +1,4 @@
-"""What tests share: graphs in a few lines, the TensorFlow Lite Micro oracle, emitted C run natively."""
+"""What tests share: graphs in a few lines, the two oracles, emitted C run natively."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tinycomp import interpret, ops
 from tinycomp.emit.library import Identity, library
 from tinycomp.harness import native
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Quant, Tensor
+from tinycomp.kernel import choices
 from tinycomp.lower import lower
 from tinycomp.program import Program, Recipe
 
@@ -92,11 +93,26 @@ def tflm(model: bytes, cases: Sequence[Sequence[Array]], outputs: int = 1) -> li
     return found
 
 
-def emitted(graph: Graph, cases: Sequence[Sequence[Array]], recipe: Recipe | None = None, features: frozenset[str] = frozenset(),
-            cc: str | None = None) -> list[list[Array]]:  # fmt: skip
+def litert(model: bytes, cases: Sequence[Sequence[Array]]) -> list[list[Array]]:
+    """What LiteRT's reference kernels answer, without a delegate and without their optimised forms."""
+    package = pytest.importorskip("ai_edge_litert.interpreter", reason="pip install ai-edge-litert")
+    resolver = package.OpResolverType.BUILTIN_REF
+    it = package.Interpreter(model_content=model, experimental_op_resolver_type=resolver)
+    it.allocate_tensors()
+    inputs, outputs = ([d["index"] for d in ends] for ends in (it.get_input_details(), it.get_output_details()))
+    found: list[list[Array]] = []
+    for case in cases:
+        for index, x in zip(inputs, case, strict=True):
+            it.set_tensor(index, x)
+        it.invoke()
+        found.append([it.get_tensor(index) for index in outputs])
+    return found
+
+
+def emitted(graph: Graph, cases: Sequence[Sequence[Array]], recipe: Recipe | None = None,
+            features: frozenset[str] = frozenset(), cc: str | None = None) -> list[list[Array]]:  # fmt: skip
     """What the emitted C answers natively, under sanitizers, all warnings being errors."""
-    program = lower(graph, recipe or Recipe(), features)
-    return run_program(program, cases, cc)
+    return run_program(lower(graph, recipe or Recipe(), features), cases, cc)
 
 
 def run_program(
@@ -144,14 +160,23 @@ def check_operator(graph: Graph, cases: Sequence[Sequence[Array]] | None = None,
                 [a.reshape(w.shape) for a, w in zip(answer, wanted[k], strict=True)],
                 f"reference against TFLM, case {k}",
             )
-    for label, recipe, features in kernel_rows(graph):
-        for k, answer in enumerate(emitted(graph, cases, recipe, features)):
+    for label, recipe in kernel_rows(graph):
+        for k, answer in enumerate(emitted(graph, cases, recipe)):
             same(answer, wanted[k], f"C ({label}) against reference, case {k}")
 
 
-def kernel_rows(graph: Graph) -> list[tuple[str, Recipe, frozenset[str]]]:
-    """A build for each kernel row that this machine can run and that takes the graph's first node."""
-    return [("portable", Recipe(kernels="portable"), frozenset())]
+def kernel_rows(graph: Graph) -> list[tuple[str, Recipe]]:
+    """Builds in which every kernel row that takes a node, and that any core can run, has its turn; labelled.
+
+    Build k pins each node to its k-th row, and to its last where it has fewer; a node that no row takes is left to
+    `lower`, to refuse it.
+    """
+    rows = {n.name: [k.name for k in choices(ops.operator(n).kernels, n, graph, frozenset())] for n in graph.nodes}
+    builds: list[tuple[str, Recipe]] = []
+    for turn in range(max([1, *map(len, rows.values())])):
+        pinned = {node: names[min(turn, len(names) - 1)] for node, names in rows.items() if names}
+        builds.append((", ".join(dict.fromkeys(pinned.values())), Recipe(pinned=pinned)))
+    return builds
 
 
 def feed(graph: Graph, values: Mapping[str, Array]) -> list[Array]:

@@ -28,6 +28,7 @@ def test_known():
 WHOLE_FILE = "import pytest\npytest.importorskip('no_such_package')\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "status", "summary"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +33,11 @@ def twins() -> Graph:
     g = convolution(6, 6, 4, 4, (3, 3), (1, 1), (1, 1), 0, "none")
     attrs = g.nodes[0].attrs
     assert isinstance(attrs, Conv2D)
-    second = {"w2": g.tensors["w"], "b2": g.tensors["b"]}
-    tensors = {
-        **g.tensors,
-        **{
-            n: Tensor(n, t.shape, t.dtype, t.quant, t.data[::-1].copy())
-            for n, t in second.items()
-            if t.data is not None
-        },
-    }
-    out = g.tensors["out"]
-    tensors |= {"end": Tensor("end", out.shape, "int8", out.quant)}
+    w, b, out = (g.tensors[name] for name in ("w", "b", "out"))
+    assert w.data is not None
+    assert b.data is not None
+    own = [replace(w, name="w2", data=w.data[::-1].copy()), replace(b, name="b2", data=b.data[::-1].copy())]
+    tensors = {**g.tensors, **{t.name: t for t in (*own, replace(out, name="end"))}}
     return Graph("twins", tensors, (*g.nodes, Node("conv2d_1", attrs, ("out", "w2", "b2"), ("end",))), ("x",), ("end",))
 
 
@@ -56,16 +51,15 @@ def emit(folder: Path, graph: Graph, name: str = "net", **recipe) -> Path:
 def compiled(folder: Path, main: str, *sources: str) -> str:
     """Compile a main with the sources and run it under sanitizers; returns its output."""
     (folder / "main.c").write_text(main)
-    command = ["gcc", "-std=c11", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror",
-               "main.c", *sources, "-lm", "-o", "main"]  # fmt: skip
+    checks = ["-Wall", "-Wextra", "-Werror", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command = ["gcc", "-std=c11", *checks, "main.c", *sources, "-lm", "-o", "main"]
     subprocess.run(command, cwd=folder, check=True)
     return subprocess.run([str(folder / "main")], check=True, capture_output=True, text=True).stdout
 
 
 def test_equal_programs_give_equal_bytes():
-    assert library(lower(small(), Recipe()), Identity("net", "0" * 64)) == library(
-        lower(small(), Recipe()), Identity("net", "0" * 64)
-    )
+    first, second = (library(lower(small(), Recipe()), Identity("net", "0" * 64)) for _ in range(2))
+    assert first == second
 
 
 @needs_cc
@@ -138,7 +132,9 @@ static _Alignas(16) uint8_t a[ONE_ARENA_SIZE], b[ONE_ARENA_SIZE], c[TWO_ARENA_SI
 int main(void) {
   one_ctx_t p, q; two_ctx_t r;
   one_init(&p, a, sizeof a); one_init(&q, b, sizeof b); two_init(&r, c, sizeof c);
-  memset(one_input(&p, 0), 5, ONE_INPUT0_BYTES); memset(one_input(&q, 0), -5, ONE_INPUT0_BYTES); memset(two_input(&r, 0), 9, TWO_INPUT0_BYTES);
+  memset(one_input(&p, 0), 5, ONE_INPUT0_BYTES);
+  memset(one_input(&q, 0), -5, ONE_INPUT0_BYTES);
+  memset(two_input(&r, 0), 9, TWO_INPUT0_BYTES);
   one_invoke(&p); two_invoke(&r); one_invoke(&q);
   const int8_t *x = one_output(&p, 0), *y = one_output(&q, 0), *z = two_output(&r, 0);
   printf("%d %d %d", x[40], y[40], z[40]);
@@ -181,8 +177,15 @@ def test_nothing_from_the_model_file_gets_into_the_c(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("text", "name"), [("kws_int8", "kws_int8"), ("My Model.v2", "my_model_v2"), ("3d-net", "model_3d_net"),
-                                            ("int", "int_model"), ("", "model"), ("é*/", "model"), ("a" * 90, "a" * 48)])  # fmt: skip
+@pytest.mark.parametrize(("text", "name"), [
+    ("kws_int8", "kws_int8"),
+    ("My Model.v2", "my_model_v2"),
+    ("3d-net", "model_3d_net"),
+    ("int", "int_model"),
+    ("", "model"),
+    ("é*/", "model"),
+    ("a" * 90, "a" * 48),
+])  # fmt: skip
 def test_any_text_becomes_a_c_prefix(text, name):
     assert c_name(text) == name
     assert re.fullmatch(r"[a-z][a-z0-9_]*", c_name(text))

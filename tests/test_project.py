@@ -1,4 +1,4 @@
-"""The emitted project: every board and framework renders, its main compiles and runs on stubs, manifests are valid."""
+"""The emitted project: every board and framework renders, its ports compile and serve on stubs, manifests are valid."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import configparser
 import json
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -13,28 +14,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinycomp.emit.project import Project, plain, project_files, semver
+from tests import firmware
+from tests.firmware import INPUTS, OUTPUTS, STUBS, write
+from tinycomp.emit.project import Project, plain, port_file, project_files, semver
+from tinycomp.emit.uarts import UARTS
 from tinycomp.errors import BadInput
+from tinycomp.harness.link import Link, Patience
 from tinycomp.target import FRAMEWORKS, Board, load_boards
 
 BOARDS = load_boards()
-STUBS = Path(__file__).parent / "stubs"
 TARGETS = [(board, framework) for board in BOARDS.values() for framework in board.frameworks]
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-pedantic", "-Werror")
 LIBRARY = (
     "lib/kws/library.json", "lib/kws/library.properties", "lib/kws/CMakeLists.txt", "lib/kws/idf_component.yml",
     "lib/kws/zephyr/module.yml", "lib/kws/zephyr/CMakeLists.txt", "lib/kws/zephyr/Kconfig",
 )  # fmt: skip
-# Dtypes of the model in stubs/kws.h.
-INPUTS, OUTPUTS = ("int8", "float32"), ("int8", "float32", "int32")
-# The first line that the stub model's outputs make on each framework: real values where printing knows them.
-INTEGERS = ("output 0: -128 -127 127 0 0 0 0 0 0 0 0 0 0 0 0 0 ...\n"
-            "output 1, in thousandths: -500 1250\n"
-            "output 2: -2147483648 2147483647 0 -7\n")  # fmt: skip
-REALS = ("output 0: 0.0000 0.2500 63.7500 32.0000 32.0000 32.0000 32.0000 32.0000 32.0000 32.0000 32.0000 32.0000 "
-         "32.0000 32.0000 32.0000 32.0000 ...\n"
-         "output 1: -0.5000 1.2500\n"
-         "output 2: -2147483648.0000 2147483648.0000 0.0000 -7.0000\n")  # fmt: skip
+APPLICATION = ("src/main.c", "src/serve.c", "src/serve.h", "src/port.h")
+# What the application prints of the stub model's first inference, its inputs being the zero points.
+SAID = (b"output 0: -3 -2 -1 0 1 2 3 4 5 6 7 8 9 10 11 12 ...\n"
+        b"output 1, in thousandths: 0 0\n"
+        b"output 2: -36 -72 -108 1\n")  # fmt: skip
+
+BARE, CPP = ("bare", "cmsis", "libopencm3"), ("arduino", "mbed")
 
 every_target = pytest.mark.parametrize(("board", "framework"), TARGETS, ids=[f"{b.id}-{f}" for b, f in TARGETS])
 needs_gcc = pytest.mark.skipif(not shutil.which("gcc") or not shutil.which("g++"), reason="gcc is not installed")
@@ -46,38 +46,19 @@ def project(board: Board, framework: str, *, push: bool = False, description: st
     return Project("kws", board, framework, "0.1.0", "ab" * 32, description, inputs, OUTPUTS, push)
 
 
-def write(files: dict[str, str], folder: Path) -> Path:
-    """Put the files into the folder."""
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
-
-
-def main_of(files: dict[str, str]) -> str:
-    """The path of the one main."""
-    (path,) = (name for name in files if name.startswith("src/"))
-    return path
-
-
-def compiler(path: str) -> list[str]:
-    """gcc or g++ with every warning an error, for a source file of the project."""
-    dialect = ["g++", "-std=c++17"] if path.endswith(".cpp") else ["gcc", "-std=c99"]
-    # Arduino, ESP-IDF and the HAL are not pedantic themselves, but what is emitted around them can be.
-    return [*dialect, *WARNINGS, "-isystem", str(STUBS), "-I", str(STUBS)]
-
-
 @every_target
 def test_a_project_holds_what_the_contract_lists(board: Board, framework: str) -> None:
     files = project_files(project(board, framework))
-    assert set(LIBRARY) < set(files)
-    assert ("platformio.ini" in files) == (board.platformio is not None)
+    assert {*LIBRARY, *APPLICATION, port_file(project(board, framework))} < set(files)
+    assert ("platformio.ini" in files) == (board.platformio is not None or board.emulator is not None)
     assert ("CMakeLists.txt" in files) == (board.platformio is None)
-    assert main_of(files) == ("src/main.cpp" if framework in ("arduino", "mbed") else "src/main.c")
+    port = port_file(project(board, framework))
+    assert port == f"src/port_{'bare' if framework in BARE else framework}.{'cpp' if framework in CPP else 'c'}"
+    assert {name for name in files if name.startswith("src/")} == {*APPLICATION, port}
     assert all(text.endswith("\n") and not text.endswith("\n\n") for text in files.values())
     assert all("{{" not in text and "{%" not in text for text in files.values())
-    assert not any(re.search(r"[ \t]+$|\n\n\n", text, re.MULTILINE) for text in files.values())
+    assert not any(re.search(r"[ \t]+$", text, re.MULTILINE) for text in files.values())
+    assert not any("\n\n\n" in text for name, text in files.items() if not name.endswith(".py"))
 
 
 @every_target
@@ -88,66 +69,94 @@ def test_equal_projects_give_equal_bytes(board: Board, framework: str) -> None:
 
 
 @every_target
-def test_platformio_ini_names_the_board(board: Board, framework: str) -> None:
-    if board.platformio is None:
-        assert framework == "bare"
+def test_platformio_ini_names_the_board_and_its_emulator(board: Board, framework: str) -> None:
+    files = project_files(project(board, framework))
+    if "platformio.ini" not in files:
+        assert board.id == "ek_ra8d1"  # no PlatformIO, no emulator
         return
-    ini = configparser.ConfigParser()
-    ini.read_string(project_files(project(board, framework))["platformio.ini"])
-    assert ini.sections() == [f"env:{board.id}"]
-    assert dict(ini[f"env:{board.id}"]) == {
-        "platform": board.platformio.platform,
-        "board": board.platformio.board,
-        "framework": framework,
-        "monitor_speed": "115200",
+    ini = configparser.ConfigParser(interpolation=None)
+    ini.read_string(files["platformio.ini"])
+    assert set(ini.sections()) - {"platformio"} == {
+        *([f"env:{board.id}"] if board.platformio else []),
+        *(["env:emulated"] if board.emulator else []),
     }
+    if board.platformio:
+        assert ini.get("platformio", "default_envs", fallback=board.id) == board.id
+        assert dict(ini[f"env:{board.id}"]) == {
+            "platform": board.platformio.platform,
+            "board": board.platformio.board,
+            "framework": framework,
+            "monitor_speed": "115200",
+        }
+    if board.emulator:
+        assert ini["env:emulated"]["board"] == board.emulator.board
 
 
-# A main depends on its framework, on the HAL's name and on whether there are caches: one board of each kind will do.
+@every_target
+def test_the_application_is_the_same_for_every_board(board: Board, framework: str) -> None:
+    files, other = project_files(project(board, framework)), project_files(project(BOARDS["esp32"], "espidf"))
+    for name in ("src/serve.c", "src/serve.h"):
+        assert files[name] == other[name]
+    # The head says how to flash where PlatformIO does it, and port.h which file has the port.
+    body = [text["src/main.c"].split("*/", 1)[1] for text in (files, other)]
+    assert body[0] == body[1]
+    assert Path(port_file(project(board, framework))).name in files["src/port.h"]
+
+
+# A port depends on its framework, on the HAL, on whether there are caches, and emulated ones on the instruction set,
+# which only their own compilers know (test_emulated_firmware.py): one board of each kind will do.
 KINDS = list({(f, (b.platformio.hal, b.core.id) if b.platformio and f == "stm32cube" else None): (b, f)
-              for b, f in TARGETS}.values())  # fmt: skip
+              for b, f in TARGETS if not b.emulated}.values())  # fmt: skip
+KIND_IDS = [f"{b.id}-{f}" for b, f in KINDS]
+
+
+def compilers() -> list[str]:
+    """The C compilers of this machine."""
+    return [name for name in ("gcc", "clang") if shutil.which(name)]
 
 
 @needs_gcc
 @pytest.mark.parametrize("push", [False, True], ids=["held", "pushed"])
-@pytest.mark.parametrize(("board", "framework"), KINDS, ids=[f"{b.id}-{f}" for b, f in KINDS])
-def test_main_compiles_without_a_warning(board: Board, framework: str, push: bool, tmp_path: Path) -> None:
-    files = project_files(project(board, framework, push=push))
-    main = main_of(files)
-    command = [*compiler(main), "-fsyntax-only", str(write(files, tmp_path) / main)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-RUNS = [
-    ("emu_cortex_m0", "bare", ("bare_putchar.c",), INTEGERS, ""),
-    ("bluepill_f103c8", "cmsis", ("bare_putchar.c",), INTEGERS, ""),
-    ("bluepill_f103c8", "stm32cube", (), INTEGERS, "took 12 ms\n"),
-    ("nucleo_h743zi", "stm32cube", (), INTEGERS, "took 12 ms\n"),
-    ("nrf52840_dk", "zephyr", (), INTEGERS, "took 12 ms\n"),
-    ("nrf52840_dk", "mbed", (), INTEGERS, "took 1234 microseconds\n"),
-    ("esp32", "arduino", ("arduino_main.cpp",), REALS, "took 1234 microseconds\n"),
-    ("esp32", "espidf", ("espidf_main.c",), REALS, "took 1234 microseconds\n"),
-]
-
-
-@needs_gcc
-@pytest.mark.parametrize("push", [False, True], ids=["held", "pushed"])
-@pytest.mark.parametrize(("board", "framework", "extra", "said", "took"), RUNS, ids=[f"{r[0]}-{r[1]}" for r in RUNS])
-def test_main_fills_the_inputs_runs_and_prints(
-    board: str, framework: str, extra: tuple[str, ...], said: str, took: str, push: bool, tmp_path: Path
+@pytest.mark.parametrize(("board", "framework"), KINDS, ids=KIND_IDS)
+def test_the_application_and_its_port_compile_without_a_warning(
+    board: Board, framework: str, push: bool, tmp_path: Path
 ) -> None:
-    files = project_files(project(BOARDS[board], framework, push=push))
-    folder, main = write(files, tmp_path), main_of(files)
-    objects: list[str] = []
-    for source in (folder / main, STUBS / "kws.c", *(STUBS / name for name in extra)):
-        objects.append(str(tmp_path / f"{source.stem}_{len(objects)}.o"))
-        sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-        subprocess.run([*compiler(source.name), *sanitize, "-c", str(source), "-o", objects[-1]], check=True)
-    program = str(tmp_path / "program")
-    subprocess.run(["g++", "-fsanitize=address,undefined", *objects, "-o", program], check=True)
-    done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=60)
-    assert (done.stdout, done.stderr, done.returncode) == (said + took, "", 7)
+    """Profiled, too; what is not the framework's C++ also by clang."""
+    model = firmware.stub("KWS_PROFILE", push=push)
+    made = firmware.project(model, board, framework)
+    write(project_files(made), tmp_path)
+    for name in firmware.sources(made):
+        for cc in compilers() if name.endswith(".c") else ["g++"]:
+            dialect = [cc, *firmware.compiler(tmp_path / name)[1:]]
+            command = [*dialect, *firmware.flags(model, tmp_path), "-D_POSIX_C_SOURCE=200809L", "-fsyntax-only"]
+            done = subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_gcc
+@pytest.mark.parametrize(("board", "framework"), KINDS, ids=KIND_IDS)
+def test_every_port_prints_the_first_inference_and_serves_the_pc(board: Board, framework: str, tmp_path: Path) -> None:
+    """On stubs whose serial port is the process's standard input and output, under sanitizers."""
+    program = firmware.host_program(firmware.stub(), board, framework, tmp_path)
+    x, y = bytes(range(1, 13)), struct.pack("<2f", 1.5, -3)
+    with firmware.running([program]) as (process, wire):
+        said = b""
+        while len(said) < len(SAID):
+            said += wire.receive(20)
+        assert said == SAID
+        with Link(wire, Patience(reply=1, greeting=20)) as link:
+            hello = link.hello()
+            answers = [link.run((x, y), reset=k == 0) for k in range(3)]
+            stack = link.stack()
+        assert (hello.model, hello.inputs, hello.outputs) == ("kws", (12, 8), (300, 8, 16))
+        for k, answer in enumerate(answers):
+            assert answer.outputs[0][:12] == bytes(x[i] + i for i in range(12))
+            assert answer.outputs[1:] == (struct.pack("<2f", 3, -6), struct.pack("<4i", 78, 156, 234, k + 1))
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(20) == 0
+    assert (stack is not None) == (framework in ("espidf", "stm32cube", "zephyr"))
+    assert (hello.ticks_per_second is None) == (framework in BARE)
 
 
 def test_library_json_says_what_every_build_system_asks() -> None:
@@ -192,22 +201,27 @@ def test_esp_idf_runs_at_the_clock_of_the_report(board_id: str) -> None:
 
 
 def test_the_caches_of_a_cortex_m7_are_on() -> None:
-    mains = {
-        name: project_files(project(BOARDS[name], "stm32cube"))["src/main.c"]
+    ports = {
+        name: project_files(project(BOARDS[name], "stm32cube"))["src/port_stm32cube.c"]
         for name in ("nucleo_f746zg", "nucleo_f446re")
     }
-    assert "SCB_EnableDCache();" in mains["nucleo_f746zg"]
-    assert "Cache" not in mains["nucleo_f446re"]
+    assert "SCB_EnableDCache();" in ports["nucleo_f746zg"]
+    assert "Cache" not in ports["nucleo_f446re"]
 
 
-def test_every_framework_has_a_main_on_some_board() -> None:
+def test_every_board_with_the_hal_has_a_serial_port() -> None:
+    assert set(UARTS) == {board.id for board, framework in TARGETS if framework == "stm32cube"}
+
+
+def test_every_framework_has_a_port_on_some_board() -> None:
     assert {framework for _, framework in TARGETS} == set(FRAMEWORKS)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"name": "Kws"}, {"name": "int"}, {"name": "a-b"}, {"name": "x\ny"}, {"framework": "zephyr"}, {"sha256": "ab"},
+        {"name": "Kws"}, {"name": "port"}, {"name": "serve"}, {"name": "int"}, {"name": "a-b"},
+        {"name": "x\ny"}, {"framework": "zephyr"}, {"sha256": "ab"},
         {"sha256": "AB" * 32}, {"version": "one"}, {"version": "0.1\n[env:x]"}, {"inputs": ("int9",)},
         {"flags": ("-O2; rm",)}, {"flags": ("O2",)}, {"push": True, "inputs": ("int8", "int8")},
     ],

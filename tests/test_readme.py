@@ -65,6 +65,7 @@ def test_its_c_classifies_the_examples_samples_as_recorded(tmp_path: Path):
 
 
 @needs_cc
+@pytest.mark.slow
 def test_the_demo_ends_with_answers_that_equal_the_references(tmp_path: Path):
     command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--out", str(tmp_path / "demo")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

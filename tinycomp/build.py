@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import tinycomp
 from tinycomp import frontend
@@ -18,7 +19,7 @@ from tinycomp.errors import BadInput, DoesNotFit, Unsupported
 from tinycomp.frontend import Front, Model
 from tinycomp.ir import Reference
 from tinycomp.lower import lower
-from tinycomp.program import Opt, Program, Recipe
+from tinycomp.program import Opt, Program, Recipe, Stream
 from tinycomp.report import figures, memory, text
 from tinycomp.target import Board, Budget, load_board
 
@@ -35,7 +36,7 @@ class Options:
     opt: Opt = "balanced"
     kernels: Literal["auto", "portable"] = "auto"
     reference: Reference = "tflm"
-    stream: Literal["auto", "off"] = "auto"
+    stream: Stream = "auto"
     quantize: Literal["auto", "none"] = "auto"
     framework: str | None = None
     flash: int | None = None
@@ -69,7 +70,7 @@ def compile_model(model: Model, options: Options) -> Build:
                           fix="leave it out and measure on the board")  # fmt: skip
     name = emit_library.checked_name(options.name) if options.name else emit_library.c_name(model.name)
     front = frontend.front(model, options.reference)
-    program = lower(front.graph, Recipe(options.opt, options.kernels), board.core.features)
+    program = lower(front.graph, Recipe(options.opt, options.stream, options.kernels), board.core.features)
     sources = emit_library.library(program, emit_library.Identity(name, model.sha256))
     facts = figures.collect(model, front, program, board, budget, sources, name)
     return Build(model, options, board, budget, framework, name, front, program, sources, facts)
@@ -85,8 +86,12 @@ def require_fit(build: Build) -> None:
 def files(build: Build) -> dict[str, str | bytes]:
     """Everything that `build` writes, by relative path. Equal inputs give equal bytes."""
     name = build.name
-    project = emit_project.Project(name=name, board=build.board, framework=build.framework, version=tinycomp.__version__,
-                                   sha256=build.model.sha256)  # fmt: skip
+    graph = build.program.graph
+    inputs, outputs = (tuple(graph.tensors[t].dtype for t in names) for names in (graph.inputs, graph.outputs))
+    project = emit_project.Project(
+        name=name, board=build.board, framework=build.framework, version=tinycomp.__version__,
+        sha256=build.model.sha256, inputs=inputs, outputs=outputs, push=build.program.pushed,
+    )  # fmt: skip
     made: dict[str, str | bytes] = {**emit_project.project_files(project)}
     made |= {f"lib/{name}/src/{file}": body for file, body in build.sources.items()}
     made["report.json"] = json.dumps(build.report, indent=1) + "\n"
@@ -102,8 +107,10 @@ def write(build: Build, out: Path, force: bool = False) -> list[str]:
     the reports) stays. Raises BadInput where `out` is something that tinycomp did not make, unless `force`.
     """
     made = files(build)
-    manifest = {"tool": "tinycomp", "version": tinycomp.__version__, "options": _plain(build.options), "name": build.name,
-                "source": Path(build.model.path).name, "files": {path: _digest(body) for path, body in sorted(made.items())}}  # fmt: skip
+    manifest = {
+        "tool": "tinycomp", "version": tinycomp.__version__, "options": _plain(build.options), "name": build.name,
+        "source": Path(build.model.path).name, "files": {path: _digest(body) for path, body in sorted(made.items())},
+    }  # fmt: skip
     made[MANIFEST] = json.dumps(manifest, indent=1) + "\n"
     kept = _kept(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -169,10 +176,11 @@ def _kept(out: Path, force: bool) -> list[str]:
 def read_manifest(out: Path) -> Mapping[str, Any] | None:
     """The manifest of an earlier build, None where `out` is not one."""
     try:
-        manifest = json.loads((out / MANIFEST).read_bytes())
+        found: object = json.loads((out / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("tool") == "tinycomp" else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    manifest = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    return manifest if manifest.get("tool") == "tinycomp" else None
 
 
 def reopen(out: Path) -> tuple[Mapping[str, Any], Front]:
@@ -185,10 +193,8 @@ def reopen(out: Path) -> tuple[Mapping[str, Any], Front]:
 
 
 def _digest(body: str | bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(body.encode() if isinstance(body, str) else body).hexdigest()
 
 
 def _plain(options: Options) -> dict[str, Any]:
-    return {key: value for key, value in vars(options).items()}
+    return dict(vars(options))

@@ -63,24 +63,22 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 @click.option("--reference", type=click.Choice(["tflm", "litert"]), default="tflm", show_default=True,
               help="Whose integer rounding to follow: TensorFlow Lite Micro's or LiteRT's.")  # fmt: skip
 @click.option("--stream", type=click.Choice(["auto", "off", "on", "push"]), default="auto", show_default=True,
-              help="Row streaming. Not in this version: auto and off both run layer by layer.")  # fmt: skip
-@click.option("--quantize", type=click.Choice(["auto", "int8", "int16x8", "mixed", "none"]), default="auto", show_default=True,
-              help="Not in this version: auto and none both take the model as it is.")  # fmt: skip
+              help="off: layer after layer. on: rows stream through the layers. push: the input comes row by row and "
+                   "is never held. auto: on.")  # fmt: skip
+@click.option("--quantize", type=click.Choice(["auto", "int8", "int16x8", "mixed", "none"]), default="auto",
+              show_default=True, help="Not in this version: auto and none both take the model as it is.")  # fmt: skip
 @click.option("--flash", metavar=BYTES, callback=_size, help="Flash budget instead of the board's (64K, 1M).")
 @click.option("--ram", metavar=BYTES, callback=_size, help="RAM budget instead of the board's.")
 @click.option("--max-ms", type=float, metavar="MS", help="Time budget for one inference.")
 @click.option("--framework", metavar="NAME", help="arduino, espidf, stm32cube, … Default: the board's first.")
 @click.option("--force", is_flag=True, help="Write although over budget, or over a folder that is not ours.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout and nothing else.")
-def build(
-    model: Path, board: str, out: Path | None, stream: str, quantize: str, force: bool, as_json: bool, **given: Any
-) -> None:
+def build(model: Path, board: str, out: Path | None, quantize: str, force: bool, as_json: bool, **given: Any) -> None:
     """Compile MODEL into a PlatformIO project with its report."""
     from tinycomp import build as builder
     from tinycomp import frontend, terminal
     from tinycomp.report import text
 
-    _refuse("--stream", stream, ("auto", "off"), "row streaming is not in this version")
     _refuse(
         "--quantize", quantize, ("auto", "none"), "quantization is not in this version; give a full-integer int8 model"
     )
@@ -197,7 +195,8 @@ def run(directory: Path, inputs: Path, out: Path | None, where: str) -> None:
     if out is None:
         _print_outputs(front.graph.outputs, stacked)
     elif out.suffix == ".npz" or len(stacked) > 1:
-        np.savez(out.with_suffix(".npz"), **{f"output{i}": a for i, a in enumerate(stacked)})
+        named: dict[str, Any] = {f"output{i}": a for i, a in enumerate(stacked)}
+        np.savez(out.with_suffix(".npz"), **named)
     else:
         np.save(out.with_suffix(".npy"), stacked[0])
 
@@ -206,6 +205,33 @@ def _print_outputs(names: tuple[str, ...], stacked: list[Array]) -> None:
     for name, values in zip(names, stacked, strict=True):
         for case, value in enumerate(values):
             click.echo(f"case {case} {name}: {' '.join(map(str, value.ravel().tolist()))}")
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--on", "where", type=click.Choice(["emulator"]), default="emulator", show_default=True,
+              help="emulator: exact instructions of the board's core; cycles where they can be modelled.")  # fmt: skip
+@click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE",
+              help=".npz or .npy, the first case counts; default: a random input.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
+def profile(directory: Path, where: str, inputs: Path | None, as_json: bool) -> None:
+    """Instructions and modelled cycles of one inference, per layer and in all."""
+    from tinycomp import build as builder
+    from tinycomp import terminal
+    from tinycomp.harness import counts
+    from tinycomp.harness.inputs import load_cases, random_cases
+    from tinycomp.report import profile as text
+    from tinycomp.target import load_board
+
+    manifest, front = builder.reopen(directory)
+    board, name = load_board(manifest["options"]["board"]), manifest["name"]
+    case = load_cases(inputs, front.source)[0] if inputs else random_cases(front.source, 4)[-1]
+    with terminal.status(f"counting {name} on {board.core.title} in the {where}", quiet=as_json):
+        found = counts.profile(directory, board, manifest, front.graph, case)
+    if as_json:
+        click.echo(json.dumps(text.facts(found, board, name), indent=1))
+    else:
+        terminal.show(text.headline(found, board, name), text.sections(found, board))
 
 
 @main.command()

@@ -44,3 +44,7 @@ class OutputsDiffer(TinycompError):
     """The emitted C and the reference disagree."""
 
     exit_status = 1
+
+
+class DeviceError(TinycompError):
+    """A board that is absent, busy, silent, or holds something else than it should."""

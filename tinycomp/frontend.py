@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,7 +49,7 @@ def load(path: str | Path) -> Model:
 
 
 @contextmanager
-def named(model: Model) -> Iterator[None]:
+def named(model: Model) -> Generator[None]:
     """Errors about the file as a whole carry its path."""
     try:
         yield

@@ -254,8 +254,8 @@ def check(graph: Graph) -> None:
             if name not in graph.tensors:
                 raise BadInput(f"reads the tensor {name!r}, which does not exist", where=node.name)
             if name not in known:
-                raise BadInput(f"reads the tensor {name!r} before anything has written it (a cycle, or nodes out of order)",
-                               where=node.name)  # fmt: skip
+                raise BadInput(f"reads the tensor {name!r} before anything has written it (a cycle, or nodes out of "
+                               "order)", where=node.name)  # fmt: skip
         for name in node.outputs:
             if name not in graph.tensors:
                 raise BadInput(f"writes the tensor {name!r}, which does not exist", where=node.name)

@@ -5,8 +5,8 @@ Every kernel is one C function with one calling convention,
     static void fn(const void *const *rows, void *out[, void *scratch][, int y], const T *c0, ...[, int32_t n0, ...])
 
 `rows` holds the pointers that the operator's `Access` asks for, operand after operand; `out` is one output row.
-`scratch` is there when the leaf asks for scratch bytes, `y` when the access is a reduction. Constants follow, named c0, c1, … and then those of the
-leaf's numbers that differ between the nodes which share the function.
+`scratch` is there when the leaf asks for scratch bytes, `y` when the access is a reduction. Constants follow, named
+c0, c1, … and then those of the leaf's numbers that differ between the nodes which share the function.
 """
 
 from __future__ import annotations

@@ -2,56 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinycomp import ops, planner
+from tinycomp import ops, segments, timeline
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps, choices
-from tinycomp.program import Data, Function, Operand, Place, Program, Recipe, Step
+from tinycomp.layout import Layout, lay_out
+from tinycomp.program import Data, Function, Operand, Place, Program, Recipe, Run, Step
 
 ARENA_ALIGN = 16
+COUNTER_BYTES = 2  # of a call counter in a pushed build
 
 
 def lower(graph: Graph, recipe: Recipe, features: frozenset[str] = frozenset()) -> Program:
     """The program for a graph whose nodes are in the order in which they shall run.
 
-    Raises Unsupported where an operator has no kernel for its shapes or dtypes.
+    Raises Unsupported where an operator has no kernel for its shapes or dtypes, or rows cannot be pushed.
     """
     nodes = tuple(n for n in graph.nodes if not ops.operator(n).view)
     chosen = [_choose(n, graph, recipe, features) for n in nodes]
     functions = _functions(chosen, share=recipe.opt == "size")
-    roots = storage(graph)
-    buffers = _buffers(graph, nodes, chosen, roots, align=16 if "mve" in features else 4)
-    placement = planner.place(buffers)
-    planner.check(buffers, placement)
-    places = {
-        name: Place(placement.offsets[root], graph.tensors[name].rows, graph.tensors[name].row_bytes)
-        for name, root in roots.items()
-    }
+    pushed = recipe.stream == "push"
+    model = timeline.model(graph, [timeline.Chosen(c.node, c.access, c.leaf.scratch) for c in chosen],
+                           held=not pushed, whole=recipe.stream == "off")  # fmt: skip
+    cut = _segments(model, recipe)
+    counters = COUNTER_BYTES * len(nodes) if pushed else 0
+    layout = lay_out(model, cut, 16 if "mve" in features else 4, counters)
+    places = {name: _place(graph.tensors[name], model, layout) for name in model.storage_of}
     store, steps = _Store(), []
-    for node, choice, function in zip(nodes, chosen, functions, strict=True):
-        data = tuple(store.keep(node, i, const) for i, const in enumerate(choice.leaf.consts))
+    for i, (node, choice, function) in enumerate(zip(nodes, chosen, functions, strict=True)):
+        data = tuple(store.keep(node, k, const) for k, const in enumerate(choice.leaf.consts))
         operands = tuple(
             Operand(t.name, places[t.name], taps)
             for t, taps in zip(graph.activations(node), choice.access.operands, strict=True)
         )
-        out, spare = graph.out(node), placement.offsets.get(_scratch_name(node))
         steps.append(
-            Step(node, choice.access, function, choice.leaf, data, operands, places[out.name], spare,
-                 _calls(choice.access, operands, out), ops.operator(node).macs(node, graph))
+            Step(node, choice.access, function, choice.leaf, data, operands, places[graph.out(node).name],
+                 layout.scratch_at.get(i), model.workers[i].calls, ops.operator(node).macs(node, graph))
         )  # fmt: skip
-    answers = {name: store.fixed(f"output_{i}", t) for i, name in enumerate(graph.outputs)
-               if (t := graph.tensors[name].data) is not None}  # fmt: skip
-    distinct = tuple(dict.fromkeys(f.symbol for f in functions))
-    by_symbol = {f.symbol: f for f in functions}
+    answers = {
+        name: store.fixed(f"output_{i}", t)
+        for i, name in enumerate(graph.outputs)
+        if (t := graph.tensors[name].data) is not None
+    }
     return Program(
-        graph, recipe, tuple(steps), tuple(by_symbol[s] for s in distinct), store.data, places, tuple(buffers),
-        placement, roots, -(-placement.size // 4) * 4, ARENA_ALIGN, _pads(steps), answers,
+        graph, recipe, tuple(steps), tuple(_run(s) for s in cut), tuple({f.symbol: f for f in functions}.values()), store.data, places,
+        layout, _input_rows(model, layout), timeline.whole_tensors(model), ARENA_ALIGN, _pads(steps), answers,
     )  # fmt: skip
+
+
+def _segments(model: timeline.Model, recipe: Recipe) -> list[segments.Segment]:
+    if recipe.stream == "off":
+        return segments.layer_by_layer(model)
+    if recipe.stream == "push":
+        _require_rows(model)
+        return segments.best(model, pushed=model.inputs[0])
+    return segments.best(model)
+
+
+def _require_rows(model: timeline.Model) -> None:
+    """Raise Unsupported unless the only input can arrive row by row."""
+    graph = model.graph
+    if len(graph.inputs) != 1:
+        raise Unsupported(f"the model has {len(graph.inputs)} inputs ({', '.join(graph.inputs)}); rows can be pushed into one",
+                          where="--stream push", fix="--stream on holds the inputs and streams the rest")  # fmt: skip
+    s = model.inputs[0]
+    storage = model.storages[s]
+    reader = next((w.node for w in model.workers if any(r == s for call in w.reads for r, _ in call)), None)
+    first = f"{reader.name} ({reader.op})" if reader is not None else "nothing"
+    if storage.rows < 2 or storage.dense or s in model.outputs:
+        raise Unsupported(f"{first} needs the whole input {graph.inputs[0]!r} at once: it is {storage.rows} row(s) of {storage.row_bytes} bytes"
+                          if storage.rows < 2 or reader is None else f"{first} needs the whole input {graph.inputs[0]!r} at once",
+                          where="--stream push", fix="--stream on holds the input and streams the rest")  # fmt: skip
+
+
+def _run(segment: segments.Segment) -> Run:
+    order = tuple(task.worker for task in segment.tasks) if segment.streamed else None
+    return Run(segment.first, segment.end, order)
+
+
+def _input_rows(model: timeline.Model, layout: Layout) -> Place:
+    """The first input as its storage cuts it: the rows that a caller pushes."""
+    s = model.inputs[0] if model.inputs else None
+    return Place((0,), 0) if s is None else Place(layout.row_at[s], model.storages[s].row_bytes)
+
+
+def _place(t: Tensor, model: timeline.Model, layout: Layout) -> Place:
+    """A tensor's rows: its storage's, or, where it cuts them differently, a dense block."""
+    s = model.storage_of[t.name]
+    storage, at = model.storages[s], layout.row_at[s]
+    if (t.rows, t.row_bytes) == (storage.rows, storage.row_bytes):
+        return Place(at, t.row_bytes)
+    return Place(tuple(at[0] + y * t.row_bytes for y in range(t.rows)), t.row_bytes)
 
 
 @dataclass(frozen=True)
@@ -74,78 +120,6 @@ def _choose(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str]) 
                           fix="`tinycomp ops` lists what each operator takes")  # fmt: skip
     access = operator.access(node, graph)
     return _Choice(node, rows[0], access, rows[0].lower(node, graph))
-
-
-def storage(graph: Graph) -> dict[str, str]:
-    """The tensor whose bytes each tensor lives in: itself, what it is a view of, or what it may overwrite.
-
-    A tensor may take over an operand's storage when the operator allows it, both have the same size and rows, and
-    no other node, and no caller, reads the operand or a view of it after this node.
-    """
-    root = {name: name for name in graph.inputs}
-    last = _last_reads(graph)
-    for i, node in enumerate(graph.nodes):
-        operator, out = ops.operator(node), graph.out(node)
-        for name in node.outputs:
-            root[name] = name
-        if operator.view and graph.tensors[node.inputs[0]].data is None:
-            root[out.name] = root[node.inputs[0]]
-            continue
-        for k in operator.inplace:
-            t = graph.tensors[node.inputs[k]]
-            dies = t.data is None and all(last[name] <= i for name, r in root.items() if r == root[t.name])
-            if dies and t.bytes == out.bytes and t.row_bytes == out.row_bytes:
-                root[out.name] = root[t.name]
-                break
-    return root
-
-
-def _last_reads(graph: Graph) -> dict[str, int]:
-    """For each tensor the index of the last node that reads it; the number of nodes for a graph output."""
-    last: dict[str, int] = dict.fromkeys(graph.tensors, -1)
-    for i, node in enumerate(graph.nodes):
-        for name in node.inputs:
-            last[name] = i
-    for name in graph.outputs:
-        last[name] = len(graph.nodes)
-    return last
-
-
-def _scratch_name(node: Node) -> str:
-    return f"{node.name} scratch"
-
-
-def _buffers(
-    graph: Graph, nodes: Sequence[Node], chosen: Sequence[_Choice], roots: Mapping[str, str], align: int
-) -> list[planner.Buffer]:
-    """One buffer for each storage root and each scratch, alive over half-open ranges of steps."""
-    spans: dict[str, list[int]] = {}
-    for name in graph.inputs:
-        spans[roots[name]] = [0, 1]
-    for i, node in enumerate(nodes):
-        for name in (*node.inputs, *node.outputs):
-            if name in roots:
-                span = spans.setdefault(roots[name], [i, i + 1])
-                span[0], span[1] = min(span[0], i), max(span[1], i + 1)
-    for name in graph.outputs:
-        if name in roots:
-            span = spans.setdefault(roots[name], [0, 1])
-            span[1] = max(len(nodes), 1)
-    size = dict.fromkeys(spans, 0)
-    for name, root in roots.items():
-        if root in size:
-            size[root] = max(size[root], graph.tensors[name].bytes)
-    buffers = [planner.Buffer(root, size[root], start, end, align) for root, (start, end) in spans.items()]
-    for i, choice in enumerate(chosen):
-        if choice.leaf.scratch:
-            buffers.append(planner.Buffer(_scratch_name(choice.node), choice.leaf.scratch, i, i + 1, align))
-    return buffers
-
-
-def _calls(access: Access, operands: Sequence[Operand], out: Tensor) -> int:
-    if access.kind == "whole":
-        return 1
-    return operands[0].place.rows if access.kind == "reduce" else out.rows
 
 
 def _pads(steps: Sequence[Step]) -> dict[int, int]:

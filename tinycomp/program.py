@@ -8,19 +8,23 @@ from typing import Literal
 
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Access, Leaf, Taps
-from tinycomp.planner import Buffer, Placement
+from tinycomp.layout import Layout
 
 Opt = Literal["speed", "size", "balanced"]
+Stream = Literal["auto", "off", "on", "push"]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The choices that turn one graph into one program.
 
+    stream: off computes layer after layer, on row by row through segments of layers, push takes the input's rows one
+        at a time and never holds it. auto is on.
     kernels: portable keeps to C99 on any core. pinned: kernel row by node name, instead of the best that accepts it.
     """
 
     opt: Opt = "balanced"
+    stream: Stream = "auto"
     kernels: Literal["auto", "portable"] = "auto"
     pinned: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -55,11 +59,23 @@ class Function:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor's rows lie: row y starts at arena + offset + y · row_bytes."""
+    """Where a tensor's rows lie: row y at offsets[y] bytes into the arena."""
 
-    offset: int
-    rows: int
+    offsets: tuple[int, ...]
     row_bytes: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of the tensor."""
+        return len(self.offsets)
+
+    @property
+    def affine(self) -> tuple[int, int] | None:
+        """(offset, stride) where row y lies at offset + y · stride; None where a table is needed."""
+        steps = {b - a for a, b in zip(self.offsets, self.offsets[1:], strict=False)}
+        if len(steps) > 1:
+            return None
+        return self.offsets[0], steps.pop() if steps else self.row_bytes
 
 
 @dataclass(frozen=True)
@@ -88,22 +104,48 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Run:
+    """Steps [first, end). order: the step of each call in turn; None where one step's calls simply follow each other.
+
+    In a build that is pushed, ARRIVAL in an order waits for the next input row.
+    """
+
+    first: int
+    end: int
+    order: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
 class Program:
-    """Everything that emission needs. Offsets and sizes are bytes in the one arena."""
+    """Everything that emission needs. Offsets and sizes are bytes in the one arena.
+
+    pads: bytes of the longest padding row by fill byte. answers: outputs that are constants. pushed: the input's
+    rows arrive one at a time into input_rows.
+    """
 
     graph: Graph
     recipe: Recipe
     steps: tuple[Step, ...]
+    runs: tuple[Run, ...]
     functions: tuple[Function, ...]
     data: tuple[Data, ...]
     places: Mapping[str, Place]
-    buffers: tuple[Buffer, ...]
-    placement: Placement
-    roots: Mapping[str, str]
-    arena: int
+    layout: Layout
+    input_rows: Place
+    layer_by_layer: int
     align: int = 16
-    pads: Mapping[int, int] = field(default_factory=dict[int, int])  # fill byte → bytes of the longest padding row
-    answers: Mapping[str, Data] = field(default_factory=dict[str, Data])  # outputs that are constants
+    pads: Mapping[int, int] = field(default_factory=dict[int, int])
+    answers: Mapping[str, Data] = field(default_factory=dict[str, Data])
+
+    @property
+    def arena(self) -> int:
+        """Bytes of the arena."""
+        return self.layout.size
+
+    @property
+    def pushed(self) -> bool:
+        """The input is never held; its rows arrive one at a time."""
+        return self.recipe.stream == "push"
 
     @property
     def weights_bytes(self) -> int:

@@ -46,7 +46,7 @@ def quantize_multiplier(real: float) -> Multiplier:
 
 def round_half_away(x: float) -> int:
     """std::round: to the nearest integer, halves away from zero."""
-    return int(math.floor(abs(x) + 0.5)) * (1 if x >= 0 else -1)
+    return math.floor(abs(x) + 0.5) * (1 if x >= 0 else -1)
 
 
 def wrap32(x: ArrayLike) -> Int64:

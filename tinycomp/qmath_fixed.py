@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycomp.ir import Reference
 from tinycomp.qmath import (
     Int64,
     Multiplier,

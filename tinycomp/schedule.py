@@ -21,7 +21,7 @@ BytesOf = Callable[[str], int]
 
 # Budgets are counts of "what if this node ran next" (some 2 µs each), so equal graphs get equal orders everywhere.
 EXACT_WORK = 150_000
-BEAM_WORK = 100_000
+BEAM_WORK = 120_000
 
 
 def liveness(graph: Graph) -> dict[str, tuple[int, int]]:

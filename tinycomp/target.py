@@ -65,8 +65,40 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Pipeline:
+    """What counting cycles needs of an Arm core beyond its Timing, in cycles. None: the core has no such instruction.
+
+    exchange: BX, BLX. table_branch: TBB, TBH. pop_pc: added where a POP or LDM loads the program counter. pair: LDRD,
+    STRD. multiple: LDM, STM, PUSH, POP besides their registers, of which `registers` go in one cycle. system: MSR,
+    MRS. barrier: DMB, DSB, ISB. load_use: the wait of an instruction that reads what the one before has loaded.
+    float_op, float_mac, float_div (VDIV, VSQRT), float_memory (VLDR, VSTR), float_pair (VMOV of two registers);
+    float_wait: the wait of an instruction that reads the floating-point result of the one before.
+    """
+
+    exchange: int
+    table_branch: int | None
+    pop_pc: int
+    pair: int | None
+    multiple: int
+    registers: int
+    system: int
+    barrier: int
+    load_use: int
+    float_op: int | None
+    float_mac: int | None
+    float_div: int | None
+    float_memory: int | None
+    float_pair: int | None
+    float_wait: int | None
+    source: str
+
+
+@dataclass(frozen=True)
 class Core:
-    """A processor core. `flags` select it in `compiler`; `optimise` are the flags that the figures assume."""
+    """A processor core. `flags` select it in `compiler`; `optimise` are the flags that the figures assume.
+
+    `pipeline`: None where cycles cannot be modelled, so that figures stay instruction counts.
+    """
 
     id: str
     title: str
@@ -75,6 +107,7 @@ class Core:
     flags: tuple[str, ...]
     optimise: tuple[str, ...]
     timing: Timing
+    pipeline: Pipeline | None = None
 
     @property
     def tools(self) -> str:
@@ -269,6 +302,7 @@ def _core(core_id: str, table: Table) -> Core:
         flags=table.texts("flags"),
         optimise=table.texts("optimise"),
         timing=_timing(table.table("timing")),
+        pipeline=_pipeline(table.table("pipeline")) if "pipeline" in table else None,
     )
     table.done()
     return core
@@ -283,6 +317,22 @@ def _timing(table: Table) -> Timing:
                     source=table.text("source"))  # fmt: skip
     table.done()
     return timing
+
+
+def _pipeline(table: Table) -> Pipeline:
+    def optional(name: str) -> int | None:
+        return table.integer(name) if name in table else None
+
+    pipeline = Pipeline(
+        exchange=table.integer("exchange"), table_branch=optional("table_branch"), pop_pc=table.integer("pop_pc"),
+        pair=optional("pair"), multiple=table.integer("multiple"), registers=table.integer("registers", least=1),
+        system=table.integer("system"), barrier=table.integer("barrier"), load_use=table.integer("load_use"),
+        float_op=optional("float_op"), float_mac=optional("float_mac"), float_div=optional("float_div"),
+        float_memory=optional("float_memory"), float_pair=optional("float_pair"), float_wait=optional("float_wait"),
+        source=table.text("source"),
+    )  # fmt: skip
+    table.done()
+    return pipeline
 
 
 def _board(board_id: str, folder: Path, cores: Mapping[str, Core]) -> Board:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -45,7 +45,7 @@ def show(headline: str, sections: Sequence[Section]) -> None:
 
 
 @contextmanager
-def status(message: str, quiet: bool = False) -> Iterator[None]:
+def status(message: str, quiet: bool = False) -> Generator[None]:
     """A spinner on stderr while something is computed; nothing when stderr is not a terminal."""
     if quiet or not sys.stderr.isatty():
         yield
@@ -57,7 +57,7 @@ def status(message: str, quiet: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def progress(message: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(message: str, total: int) -> Generator[Callable[[int], None]]:
     """A progress bar on stderr; the yielded function takes how many are done."""
     if not sys.stderr.isatty():
         yield lambda done: None

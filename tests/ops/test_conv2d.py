@@ -24,8 +24,9 @@ GRID = [
 ]
 
 
-def convolution(h: int, w: int, c: int, o: int, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int],
-                scheme: int, act: str, dtype: str = "int8", groups: int = 1, zero: int = -128, per_tensor: bool = False) -> Graph:  # fmt: skip
+def convolution(h: int, w: int, c: int, o: int, kernel: window.Pair, stride: window.Pair, dilation: window.Pair,
+                scheme: int, act: str, dtype: str = "int8", groups: int = 1, zero: int = -128,
+                per_tensor: bool = False) -> Graph:  # fmt: skip
     """A graph of one convolution with random weights."""
     rng = np.random.default_rng(h * 100 + w * 10 + c + o)
     pads = window.padding_of(Source("", "", {"padding": scheme}, (), ()), (h, w), kernel, stride, dilation)
@@ -38,10 +39,9 @@ def convolution(h: int, w: int, c: int, o: int, kernel: tuple[int, int], stride:
     x = activation("x", (1, h, w, c), "int8", quant(0.05, zero))
     scales = [0.02] if per_tensor else list(rng.uniform(0.001, 0.03, o))
     weights = constant("w", rng.integers(-127, 128, shape).astype(np.int8), per_channel(scales))
-    bias = Tensor(
-        "b", (o,), "int32", per_channel([0.05 * s for s in scales]), rng.integers(-3000, 3000, o).astype(np.int32)
-    )
-    return single(Conv2D(stride, dilation, pads, act), [x, weights, bias], out_quant=quant(0.11, 3))
+    bias = rng.integers(-3000, 3000, o).astype(np.int32)
+    given = Tensor("b", (o,), "int32", per_channel([0.05 * s for s in scales]), bias)
+    return single(Conv2D(stride, dilation, pads, act), [x, weights, given], out_quant=quant(0.11, 3))
 
 
 @pytest.mark.parametrize(("h", "w", "c", "o", "kernel", "stride", "dilation", "scheme", "act"), GRID)

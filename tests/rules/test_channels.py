@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.rules.nets import Net, assert_equal
+from tests.rules.networks import SAME, networks
 from tests.support import SHARED, needs_shared, quant
 from tinycomp import interpret, qmath, rules
-from tinycomp.ir import DType, Graph
+from tinycomp.ir import Graph
 from tinycomp.ops.add import Add
 from tinycomp.ops.average_pool2d import AveragePool2D
 from tinycomp.ops.concatenation import Concatenation
@@ -33,7 +33,6 @@ from tinycomp.rewrite import size
 from tinycomp.rules.channels import absorb, remove_channels
 from tinycomp.tflite import load
 
-SAME = (1, 1, 1, 1)
 BIAS = {1: 4000}  # of a dead channel: its constant lies well above the zero point
 
 
@@ -66,12 +65,15 @@ def test_channels_without_weights_fold_into_the_bias_behind(reference, bias):
 def test_the_bias_takes_the_constant_times_the_weights_and_wraps():
     net = Net()
     h = stem(net, bias={1: 2**30})
-    graph = net.graph(net.conv(h, 3, bias={0: 2**31 - 1}))
+    graph = net.graph(net.conv(h, 12, bias={c: (2**31 - 1, -(2**31))[c % 2] for c in range(12)}))
     after = removed(graph)
     (w, b), (_, narrow) = (graph.ins(graph.nodes[1])[1:], after.ins(after.nodes[1])[1:])
     values = interpret.run(graph, [np.zeros((1, 5, 5, 2), np.int8)], keep=True)[h][0, 0, 0].astype(int) + 3
     share = (w.data[:, 0, 0, [1, 4]].astype(int) * values[[1, 4]]).sum(axis=1)
-    np.testing.assert_array_equal(narrow.data, qmath.wrap32(b.data.astype(int) + share))
+    total = b.data.astype(int) + share
+    assert (total >= 2**31).any()
+    assert (total < -(2**31)).any()
+    np.testing.assert_array_equal(narrow.data, qmath.wrap32(total))
 
 
 Step = Callable[[Net, str], str]
@@ -283,53 +285,6 @@ def test_absorbing_alone_changes_no_bit():
     assert_equal(graph, after)
     assert not after.ins(after.nodes[2])[1].data[..., [1, 4]].any()
     assert graph.ins(graph.nodes[2])[1].data[..., [1, 4]].any()
-
-
-KINDS = ("conv", "conv", "depthwise", "add", "mul", "concatenation", "pool", "unary", "pad")
-
-
-@st.composite
-def networks(draw: st.DrawFn, dtype: DType = "int8") -> Graph:
-    """Up to seven layers in a row, some with a second branch, all with channels whose weights are zero."""
-    net = Net(dtype, draw(st.integers(0, 2**32 - 1)), draw(st.sampled_from(["tflm", "litert"])))
-    draw_q = st.builds(net.quant, st.sampled_from([0.01, 0.05, 0.09]), st.sampled_from([-128, -3, 0, 127]))
-    side = draw(st.integers(1, 6))
-    x = net.input(1, side, side, draw(st.integers(1, 3)), zero=draw(st.sampled_from([-128, -3])))
-
-    def weights(count: int) -> dict[str, object]:
-        dead = draw(st.sets(st.integers(0, count - 1), max_size=count))
-        bias = {c: draw(st.sampled_from([0, 900, -5000, 40_000, 2**31 - 1])) for c in dead}
-        activation = draw(st.sampled_from(["none", "relu", "relu6"]))
-        return {"dead": tuple(dead), "bias": bias, "q": draw(draw_q), "activation": activation}
-
-    def conv(x: str, count: int) -> str:
-        k = draw(st.sampled_from([1, 1, 3]))
-        return net.conv(x, count, (k, k), padding=(k // 2,) * 4, **weights(count))  # type: ignore[arg-type]
-
-    for _ in range(draw(st.integers(1, 6))):
-        channels = net.tensors[x].shape[3]
-        kind = draw(st.sampled_from(KINDS))
-        if kind == "conv":
-            x = conv(x, draw(st.integers(1, 7)))
-        elif kind == "depthwise":
-            m = draw(st.integers(1, 2))
-            x = net.depthwise(x, multiplier=m, padding=SAME, **weights(m * channels))  # type: ignore[arg-type]
-        elif kind in ("add", "mul"):
-            x = net.op(Add() if kind == "add" else Mul(), x, conv(x, channels), q=draw(draw_q))
-        elif kind == "concatenation":
-            other = conv(x, draw(st.integers(1, 3)))
-            same = net.op(Quantize(), other, q=net.tensors[x].quant) if dtype == "int8" else other
-            x = net.op(Concatenation(3), x, same)
-        elif kind == "pool":
-            x = net.op(draw(st.sampled_from([AveragePool2D, MaxPool2D]))((2, 2), (1, 1), (0, 1, 0, 1)), x)
-        elif kind == "pad":
-            x = net.op(Pad(((0, 0), (1, 0), (0, 1), (0, 0))), x)
-        else:
-            x = net.op(draw(st.sampled_from([Relu("relu"), LeakyRelu(0.3)])), x, q=draw(draw_q))
-    flat = net.op(Reshape((1, net.tensors[x].elements)), x)
-    count = draw(st.integers(1, 5))
-    y = net.dense(flat, count, per_channel=draw(st.booleans()), **weights(count))  # type: ignore[arg-type]
-    return net.graph(net.dense(y, 3), *((x,) if draw(st.booleans()) else ()))
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,23 +1,38 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
+
+#include "host_io.h"
 
 struct FakeSerial {
+  int next = -1;
   void begin(unsigned long) {}
+  size_t setRxBufferSize(size_t size) { return size; }
   explicit operator bool() const { return true; }
-  void print(const char *text) { std::printf("%s", text); }
-  void print(int value) { std::printf("%d", value); }
-  void print(long value) { std::printf("%ld", value); }
-  void print(unsigned long value) { std::printf("%lu", value); }
-  void print(double value, int digits = 2) { std::printf("%.*f", digits, value); }
-  template <typename T> void println(T value) { print(value); std::printf("\n"); }
+  int available()
+  {
+    if (next < 0) {
+      next = host_get(0);
+    }
+    return next < 0 ? 0 : 1;
+  }
+  int read()
+  {
+    const int byte = next;
+    next = -1;
+    return byte;
+  }
+  size_t write(const uint8_t *data, size_t size)
+  {
+    host_put(data, size);
+    return size;
+  }
 };
 inline FakeSerial Serial;
 
-inline void delay(unsigned long) {}
-inline unsigned long millis() { return 5000; }
-inline unsigned long micros() { static unsigned long now; return now += 1234; }
+inline void yield() {}
+inline unsigned long micros() { return static_cast<unsigned long>(host_microseconds()); }
+inline unsigned long millis() { return micros() / 1000; }
 
 void setup();
 void loop();

@@ -1,4 +1,4 @@
-/* The interface that every emitted main is written against, on a model that does nothing. */
+/* The interface that every emitted application is written against, on a model that is a few lines of C. */
 #ifndef KWS_H
 #define KWS_H
 
@@ -9,10 +9,18 @@
 extern "C" {
 #endif
 
+#define KWS_TINYCOMP_VERSION "0.1.0"
+#define KWS_MODEL_SHA256 "abababababababababababababababababababababababababababababababab"
+
 #define KWS_ARENA_SIZE 256
 #define KWS_ARENA_ALIGN 16
+#ifdef STUB_PUSH
+#define KWS_NUM_INPUTS 1
+#else
 #define KWS_NUM_INPUTS 2
+#endif
 #define KWS_NUM_OUTPUTS 3
+#define KWS_NUM_LAYERS 2
 
 #define KWS_INPUT0_BYTES 12
 #define KWS_INPUT0_ELEMENTS 12
@@ -28,8 +36,8 @@ extern "C" {
 #define KWS_INPUT1_SCALE 1.0f
 #define KWS_INPUT1_ZERO_POINT (0)
 
-#define KWS_OUTPUT0_BYTES 20
-#define KWS_OUTPUT0_ELEMENTS 20
+#define KWS_OUTPUT0_BYTES 300
+#define KWS_OUTPUT0_ELEMENTS 300
 #define KWS_OUTPUT0_TYPE int8_t
 #define KWS_OUTPUT0_SCALE 0.25f
 #define KWS_OUTPUT0_ZERO_POINT (-128)
@@ -63,6 +71,13 @@ void *kws_input(kws_ctx_t *ctx, size_t index);
 kws_status_t kws_invoke(kws_ctx_t *ctx);
 kws_status_t kws_push_row(kws_ctx_t *ctx, const void *row);
 const void *kws_output(const kws_ctx_t *ctx, size_t index);
+kws_status_t kws_reset(kws_ctx_t *ctx);
+
+#ifdef KWS_PROFILE
+void kws_layer_begin(size_t layer);
+void kws_layer_end(size_t layer);
+const char *kws_layer_name(size_t index);
+#endif
 
 #ifdef __cplusplus
 }

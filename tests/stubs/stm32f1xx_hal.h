@@ -1,1 +1,9 @@
+#define STUB_OLD_UART
+#define STUB_F1
+#define STUB_IRQ_HANDLER USART1_IRQHandler
 #include "stm32_hal.h"
+#define USART1 STUB_UART
+#define USART1_IRQn STUB_IRQN
+#define GPIOA STUB_GPIO
+#define __HAL_RCC_USART1_CLK_ENABLE STUB_CLOCK
+#define __HAL_RCC_GPIOA_CLK_ENABLE STUB_CLOCK

@@ -1,1 +1,1 @@
-"""Program -> text: the C library (`library`) and the PlatformIO project around it (`project`). Jinja only, no decisions."""
+"""Program -> text: the C library (`library`) and the PlatformIO project around it (`project`). Jinja, no decisions."""

@@ -1,4 +1,4 @@
-"""The project around the library: platformio.ini, a main that runs the model, and the library's manifests.
+"""The project around the library: platformio.ini, the application and its port, and the library's manifests.
 
 Nothing here comes from the model file but what `Project` has made harmless: a C prefix, a hash, a plain description.
 """
@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from tinycomp.emit.emulator import emulator_files
 from tinycomp.emit.library import checked_name, environment
+from tinycomp.emit.uarts import UARTS
 from tinycomp.errors import BadInput
+from tinycomp.harness import frames, messages
 from tinycomp.ir import ITEM_BYTES
 from tinycomp.target import Board
 
@@ -29,23 +32,37 @@ _LIBRARY: tuple[tuple[str, str], ...] = (
     ("zephyr/CMakeLists.txt", "zephyr_CMakeLists.txt.j2"),
     ("zephyr/Kconfig", "zephyr_Kconfig.j2"),
 )
-_BARE = (("src/main.c", "main_bare.c.j2"),)
-# What a framework wants at the top of the project.
+# The application, the same for every board: what main.c and serve.c need of one stands in src/port_*.
+_APPLICATION: tuple[tuple[str, str], ...] = (
+    ("src/main.c", "main.c.j2"),
+    ("src/serve.c", "serve.c.j2"),
+    ("src/serve.h", "serve.h.j2"),
+    ("src/port.h", "port.h.j2"),
+)
+_BARE = (("src/port_bare.c", "port_bare.c.j2"),)
+_EMULATED = (("src/port_bare.c", "port_emulated.c.j2"),)
+# The port of each framework, and what the framework wants at the top of the project.
 _FRAMEWORKS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType({
-    "arduino": (("src/main.cpp", "main_arduino.cpp.j2"),),
+    "arduino": (("src/port_arduino.cpp", "port_arduino.cpp.j2"),),
     "bare": _BARE,
     "cmsis": _BARE,
-    "espidf": (("src/main.c", "main_espidf.c.j2"), ("sdkconfig.defaults", "app_sdkconfig.defaults.j2")),
+    "espidf": (("src/port_espidf.c", "port_espidf.c.j2"), ("sdkconfig.defaults", "app_sdkconfig.defaults.j2")),
     "libopencm3": _BARE,
-    "mbed": (("src/main.cpp", "main_mbed.cpp.j2"), ("mbed_app.json", "app_mbed_app.json.j2")),
-    "stm32cube": (("src/main.c", "main_stm32cube.c.j2"),),
-    "zephyr": (("src/main.c", "main_zephyr.c.j2"), ("zephyr/CMakeLists.txt", "app_zephyr_CMakeLists.txt.j2"),
+    "mbed": (("src/port_mbed.cpp", "port_mbed.cpp.j2"), ("mbed_app.json", "app_mbed_app.json.j2")),
+    "stm32cube": (("src/port_stm32cube.c", "port_stm32cube.c.j2"),),
+    "zephyr": (("src/port_zephyr.c", "port_zephyr.c.j2"), ("zephyr/CMakeLists.txt", "app_zephyr_CMakeLists.txt.j2"),
                ("zephyr/prj.conf", "app_zephyr_prj.conf.j2")),
 })  # fmt: skip
 _PLATFORMIO = (("platformio.ini", "platformio.ini.j2"),)
 _CMAKE = (("CMakeLists.txt", "app_CMakeLists.txt.j2"), ("toolchain.cmake", "app_toolchain.cmake.j2"))
-# Frameworks whose printing knows floating point without being asked.
-_REALS = frozenset({"arduino", "espidf"})
+# Headers in src/: a model of that name would have its own hidden by them.
+_OWN_HEADERS = frozenset({"port", "serve"})
+# How long the firmware waits for the PC before the application gets its turn, in milliseconds.
+_FIRST_MS = 20
+# ESP-IDF gives main a stack of 3,584 bytes unless told otherwise.
+_TASK_STACK = 8_192
+# An emulated stack is painted as far as it may reach, but not megabytes of it.
+_EMULATED_WINDOW = 65_536
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,9 @@ class Project:
     def __post_init__(self) -> None:
         """Refuse what the templates must never see."""
         checked_name(self.name)
+        if self.name in _OWN_HEADERS:
+            raise BadInput(f"{self.name!r} is the name of a file beside the application", where="--name",
+                           fix=f"--name {self.name}_model")  # fmt: skip
         self.board.framework(self.framework)
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise BadInput(f"{self.sha256!r} is not a SHA-256 in hexadecimal", where="project")
@@ -88,11 +108,14 @@ class Project:
 
 def project_files(project: Project) -> dict[str, str]:
     """Relative path to text, for everything but the library's own C files. Equal projects give equal bytes."""
-    top = _PLATFORMIO if project.board.platformio else _CMAKE
-    wanted = [*top, *_FRAMEWORKS[project.framework]]
+    top = [*(_PLATFORMIO if project.board.platformio or project.board.emulator else ())]
+    top += [] if project.board.platformio else _CMAKE
+    wanted = [*top, *_APPLICATION, *(_EMULATED if project.board.emulated else _FRAMEWORKS[project.framework])]
     wanted += [(f"lib/{project.name}/{path}", template) for path, template in _LIBRARY]
     env, values = environment(), _values(project)
-    return {path: env.get_template(f"project/{template}").render(**values) for path, template in sorted(wanted)}
+    files = {path: env.get_template(f"project/{template}").render(**values) for path, template in wanted}
+    files |= emulator_files(project.board, project.version, semver(project.version), LICENSE)
+    return dict(sorted(files.items()))
 
 
 def plain(text: str) -> str:
@@ -107,20 +130,38 @@ def semver(version: str) -> str:
     return ".".join(str(int(number)) for number in match.groups("0")) if match else "0.0.0"
 
 
+def port_file(project: Project) -> str:
+    """The path of the file that ties the application to the board, such as `src/port_arduino.cpp`."""
+    files = _EMULATED if project.board.emulated else _FRAMEWORKS[project.framework]
+    return files[0][0]
+
+
 def _values(project: Project) -> dict[str, Any]:
     board = project.board
     core, pio = board.core, board.platformio
     description = plain(project.description) or f"The neural network {project.name}, compiled by tinycomp"
+    stack = max(board.stack_bytes, 2048)
     return {
         "name": project.name, "NAME": project.name.upper(), "description": description,
         "version": project.version, "semver": semver(project.version), "sha256": project.sha256, "license": LICENSE,
         "inputs": project.inputs, "outputs": project.outputs, "push": project.push,
-        "framework": project.framework, "reals": project.framework in _REALS, "baud": BAUD,
+        "framework": project.framework, "port": port_file(project).removeprefix("src/port_"), "baud": BAUD,
         "board": board.id, "title": plain(board.title),
-        "clock_hz": board.clock_hz, "mhz": board.clock_hz // 1_000_000, "stack": max(board.stack_bytes, 2048),
+        "clock_hz": board.clock_hz, "mhz": board.clock_hz // 1_000_000,
+        "stack": max(stack, _TASK_STACK) if project.framework == "espidf" else stack,
+        "window": _EMULATED_WINDOW if board.emulated else 4 * stack, "top": "_estack" if board.emulated else "",
         "flags": core.optimise if project.flags is None else project.flags,
         "core": plain(core.title), "compiler": core.compiler, "core_flags": core.flags,
+        "arch": next(arch for arch in ("arm", "riscv", "xtensa") if arch in core.features),
         "fpu": "fpu" in core.features, "caches": core.id == "cortex-m7",
         "pio_platform": pio.platform if pio else "", "pio_board": pio.board if pio else "",
-        "hal": pio.hal if pio else "",
+        "hal": pio.hal if pio else "", "uart": UARTS.get(board.id),
+        "emulated": board.emulator.board if board.emulator else "",
+        "protocol": _PROTOCOL, "first_ms": _FIRST_MS,
     }  # fmt: skip
+
+
+_PROTOCOL: Mapping[str, Any] = MappingProxyType({
+    "version": messages.PROTOCOL, "sync": tuple(frames.SYNC), "payload": frames.MAX_PAYLOAD, "sizes": messages.SIZES,
+    "commands": messages.COMMANDS, "statuses": messages.STATUSES,
+})  # fmt: skip

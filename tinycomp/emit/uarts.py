@@ -13,9 +13,9 @@ _ST_LINK = "It is the virtual COM port of the board's ST-LINK."
 class Uart:
     """A UART by the HAL's names. port, tx, rx: GPIO port and pin numbers.
 
-    alternate: the pins' alternate function, empty on STM32F1, which has none. old: the register file of STM32F1 and F4
-    (SR, DR) instead of the later one (ISR, RDR, ICR). vddio2: the port's supply has to be switched on. where: a sentence
-    for the emitted file, what the pins lead to.
+    alternate: the pins' alternate function, empty on STM32F1, which has none. old: the registers of STM32F1 and F4
+    (SR, DR) instead of the later ones (ISR, RDR, ICR). vddio2: the port's supply has to be switched on. where: what
+    the pins lead to, a sentence for the emitted file.
     """
 
     instance: str

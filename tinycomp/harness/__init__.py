@@ -1,1 +1,1 @@
-"""Running what was emitted: natively under sanitizers, in emulators, on devices; and comparing it with the reference."""
+"""Running what was emitted: natively under sanitizers, in emulators, on devices; comparing it with the reference."""

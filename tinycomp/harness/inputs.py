@@ -29,7 +29,7 @@ def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, case: 
         return np.full(shape, fixed, np.float32) if fixed is not None else rng.uniform(-1, 1, shape).astype(np.float32)
     if dtype == "bool":
         return rng.integers(0, 2, shape).astype(np.bool_)
-    info = np.iinfo(NUMPY[dtype])
+    info = np.iinfo(np.dtype(NUMPY[dtype]).name)
     low, high = (int(info.min), int(info.max)) if info.bits <= 16 else (0, 7)
     if case < 3:
         return np.full(shape, (0, low, high)[case], NUMPY[dtype])
@@ -61,16 +61,16 @@ def _arrays(path: Path, graph: Graph) -> list[Array]:
         ) from None
     if isinstance(loaded, np.ndarray):
         if len(graph.inputs) != 1:
-            raise BadInput(f"holds one array, the model has {len(graph.inputs)} inputs: {', '.join(graph.inputs)}", where=str(path),
-                           fix="give an .npz with an array for each")  # fmt: skip
+            raise BadInput(f"holds one array, the model has {len(graph.inputs)} inputs: {', '.join(graph.inputs)}",
+                           where=str(path), fix="give an .npz with an array for each")  # fmt: skip
         return [loaded]
     found: list[Array] = []
     for i, name in enumerate(graph.inputs):
         keys = [name, f"input{i}", *(["x"] if len(graph.inputs) == 1 else [])]
         key = next((k for k in keys if k in loaded.files), None)
         if key is None:
-            raise BadInput(f"has no array for input {i}, {name!r}; it holds {', '.join(loaded.files) or 'nothing'}", where=str(path),
-                           fix=f"name the array {keys[1]}")  # fmt: skip
+            raise BadInput(f"has no array for input {i}, {name!r}; it holds {', '.join(loaded.files) or 'nothing'}",
+                           where=str(path), fix=f"name the array {keys[1]}")  # fmt: skip
         found.append(np.asarray(loaded[key]))
     return found
 
@@ -79,8 +79,9 @@ def _cases_of(array: Array, name: str, graph: Graph, path: Path) -> Sequence[Arr
     t = graph.tensors[name]
     where = f"{path}, input {name!r}"
     if array.dtype != NUMPY[t.dtype]:
-        raise BadInput(f"is {array.dtype}, the model takes {t.dtype}", where=where,
-                       fix="quantize the values with the input's scale and zero point" if array.dtype.kind == "f" else "convert it")  # fmt: skip
+        floats = array.dtype.kind == "f"
+        fix = "quantize the values with the input's scale and zero point" if floats else "convert it"
+        raise BadInput(f"is {array.dtype}, the model takes {t.dtype}", where=where, fix=fix)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadInput("holds NaN or infinity", where=where)
     if array.shape == t.shape:

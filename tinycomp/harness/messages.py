@@ -13,23 +13,36 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from tinycomp.errors import DeviceError
-from tinycomp.harness.frames import MAX_PAYLOAD
 
 T = TypeVar("T")
 
 PROTOCOL = 1
 HELLO, LOAD_INPUT, INVOKE, READ_OUTPUT, LAYER, STACK, RESET = range(1, 8)
-COMMANDS: Mapping[str, int] = MappingProxyType({
-    "HELLO": HELLO, "LOAD_INPUT": LOAD_INPUT, "INVOKE": INVOKE, "READ_OUTPUT": READ_OUTPUT, "LAYER": LAYER,
-    "STACK": STACK, "RESET": RESET,
-})  # fmt: skip
+COMMANDS: Mapping[str, int] = MappingProxyType(
+    {
+        "HELLO": HELLO,
+        "LOAD_INPUT": LOAD_INPUT,
+        "INVOKE": INVOKE,
+        "READ_OUTPUT": READ_OUTPUT,
+        "LAYER": LAYER,
+        "STACK": STACK,
+        "RESET": RESET,
+    }
+)
 OK, BAD_CRC, UNKNOWN_COMMAND, BAD_ARGUMENT, NOT_READY, UNSUPPORTED, MODEL_FAILED = range(7)
-STATUSES: Mapping[str, int] = MappingProxyType({
-    "OK": OK, "BAD_CRC": BAD_CRC, "UNKNOWN_COMMAND": UNKNOWN_COMMAND, "BAD_ARGUMENT": BAD_ARGUMENT,
-    "NOT_READY": NOT_READY, "UNSUPPORTED": UNSUPPORTED, "MODEL_FAILED": MODEL_FAILED,
-})  # fmt: skip
+STATUSES: Mapping[str, int] = MappingProxyType(
+    {
+        "OK": OK,
+        "BAD_CRC": BAD_CRC,
+        "UNKNOWN_COMMAND": UNKNOWN_COMMAND,
+        "BAD_ARGUMENT": BAD_ARGUMENT,
+        "NOT_READY": NOT_READY,
+        "UNSUPPORTED": UNSUPPORTED,
+        "MODEL_FAILED": MODEL_FAILED,
+    }
+)
 SIZES = 16  # tensors whose sizes one answer to HELLO holds
-CHUNK = 248  # bytes of a tensor in one frame, with room for the arguments
+CHUNK = 248  # bytes of a tensor in one frame; with the arguments they must fit into frames.MAX_PAYLOAD
 FIRMWARE_STATUS = ("OK", "ERROR_ARENA_TOO_SMALL", "ERROR_ARENA_MISALIGNED", "ERROR_BAD_ARGUMENT", "ERROR_NOT_READY")
 
 _HELLO = struct.Struct("<BBBBHII")  # protocol, flags, inputs, outputs, layers, arena, ticks per second
@@ -71,8 +84,9 @@ class Exchange(Generic[T]):
 class Hello:
     """What a firmware says of itself.
 
-    model: the C prefix. sha256: of the source model. arena, inputs, outputs: bytes. ticks_per_second: None where the
-    firmware cannot tell. profiled: it counts ticks for each layer. push: it takes its input row by row.
+    model: the C prefix. sha256: of the source model. arena, inputs, outputs: bytes. tensors: how many inputs and
+    outputs there are, which may be more than were asked for. ticks_per_second: None where the firmware cannot tell.
+    profiled: it counts ticks for each layer. push: it takes its input row by row.
     """
 
     tool_version: str
@@ -81,6 +95,7 @@ class Hello:
     arena: int
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    tensors: int
     layers: int
     ticks_per_second: int | None
     profiled: bool
@@ -125,44 +140,63 @@ def _refused(request: Request, reply: Reply) -> DeviceError:
     return DeviceError(f"the firmware {what}", where=request.name, fix=fix)
 
 
+def _wrong_length(where: str) -> DeviceError:
+    return DeviceError("the answer has the wrong length", where=where, fix="build and flash again with this tinycomp")
+
+
 def _model_status(body: bytes) -> str:
     if not body:
         return ""
     return f" with {FIRMWARE_STATUS[body[0]] if body[0] < len(FIRMWARE_STATUS) else f'status {body[0]}'}"
 
 
-def hello(first: int = 0) -> Exchange[Hello]:
-    """Who is there. The sizes are those of tensor `first` (inputs, then outputs) and the 15 after it."""
-    return Exchange((Request(HELLO, struct.pack("<H", first)),), lambda replies: _hello(replies[0].body, first))
+def hello(tensors: int = SIZES) -> Exchange[Hello]:
+    """Who is there. The sizes of the first `tensors` inputs and outputs are asked for, 16 with each request."""
+    starts = range(0, tensors, SIZES)
+    requests = tuple(Request(HELLO, struct.pack("<H", first)) for first in starts)
+    return Exchange(requests, lambda replies: _hello([r.body for r in replies]))
 
 
-def _hello(body: bytes, first: int) -> Hello:
-    if body[:1] and body[0] != PROTOCOL:
-        raise DeviceError(f"the firmware speaks version {body[0]} of the protocol, this tinycomp speaks {PROTOCOL}", where="HELLO",
-                          fix="build and flash again with this tinycomp")  # fmt: skip
-    try:
-        _, flags, inputs, outputs, layers, arena, rate = _HELLO.unpack_from(body)
-        texts: list[str] = []
-        at = _HELLO.size
-        for _ in range(3):
-            end = at + 1 + body[at]
-            texts.append(body[at + 1 : end].decode("ascii", "replace"))
-            at = end
-        count = min(SIZES, max(inputs + outputs - first, 0))
-        sizes: tuple[int, ...] = struct.unpack(f"<{count}I", body[at:])
-    except (struct.error, IndexError):
+def _hello(pages: Sequence[bytes]) -> Hello:
+    if pages[0][:1] and pages[0][0] != PROTOCOL:
         raise DeviceError(
-            "the answer has the wrong length", where="HELLO", fix="build and flash again with this tinycomp"
-        ) from None
-    split = max(inputs - first, 0)
-    return Hello(texts[1], texts[2], texts[0], arena, sizes[:split], sizes[split:], layers, rate or None,
-                 bool(flags & _PROFILED), bool(flags & _PUSH))  # fmt: skip
+            f"the firmware speaks version {pages[0][0]} of the protocol, we {PROTOCOL}",
+            where="HELLO",
+            fix="build and flash again with this tinycomp",
+        )
+    try:
+        _, flags, inputs, outputs, layers, arena, rate = _HELLO.unpack_from(pages[0])
+        (sha256, version, model), _ = _texts(pages[0])
+        sizes: list[int] = []
+        for page in pages:
+            rest = page[_texts(page)[1] :]
+            sizes += struct.unpack(f"<{min(SIZES, inputs + outputs - len(sizes))}I", rest)
+    except (struct.error, IndexError):
+        raise _wrong_length("HELLO") from None
+    return Hello(
+        version,
+        model,
+        sha256,
+        arena,
+        tuple(sizes[:inputs]),
+        tuple(sizes[inputs:]),
+        inputs + outputs,
+        layers,
+        rate or None,
+        bool(flags & _PROFILED),
+        bool(flags & _PUSH),
+    )
 
 
-def tensor_count(body: Hello, reply: Reply) -> int:
-    """Inputs and outputs together, whatever page of sizes the answer to HELLO holds."""
-    del body
-    return reply.body[2] + reply.body[3]
+def _texts(page: bytes) -> tuple[list[str], int]:
+    """The three texts (hash, version, model) and where they end. Raises IndexError where the page is cut short."""
+    texts: list[str] = []
+    at = _HELLO.size
+    for _ in range(3):
+        end = at + 1 + page[at]
+        texts.append(page[at + 1 : end].decode("ascii", "replace"))
+        at = end
+    return texts, at
 
 
 def inference(inputs: Sequence[bytes], output_bytes: Sequence[int], *, reset: bool = True) -> Exchange[Answer]:
@@ -181,11 +215,10 @@ def inference(inputs: Sequence[bytes], output_bytes: Sequence[int], *, reset: bo
 
     def parse(replies: Sequence[Reply]) -> Answer:
         if len(replies[run].body) != 5:
-            raise DeviceError("the answer has the wrong length", where="INVOKE", fix="build and flash again")
+            raise _wrong_length("INVOKE")
         data = b"".join(r.body for r in replies[run + 1 :])
         if len(data) != sum(output_bytes):
-            raise DeviceError(f"{len(data):,} bytes of output came, {sum(output_bytes):,} were asked for", where="READ_OUTPUT",
-                              fix="build and flash again")  # fmt: skip
+            raise _wrong_length("READ_OUTPUT")
         ends = [sum(output_bytes[: i + 1]) for i in range(len(output_bytes))]
         outputs = tuple(data[end - size : end] for end, size in zip(ends, output_bytes, strict=True))
         return Answer(outputs, int.from_bytes(replies[run].body[1:], "little"))
@@ -193,18 +226,23 @@ def inference(inputs: Sequence[bytes], output_bytes: Sequence[int], *, reset: bo
     return Exchange(tuple(requests), parse)
 
 
-def layers(count: int) -> Exchange[tuple[LayerTicks, ...]]:
-    """The ticks of each layer in the last inference. Needs firmware that was compiled with NAME_PROFILE."""
+def layers(count: int, name: str = "name") -> Exchange[tuple[LayerTicks, ...]]:
+    """The ticks of each layer in the last inference. Needs firmware that was compiled with NAME_PROFILE.
+
+    count: the layers that the firmware has. name: its model's C prefix, for the message when it does not count ticks.
+    """
     accepts = frozenset({OK, UNSUPPORTED})
     requests = tuple(Request(LAYER, struct.pack("<H", index), accepts) for index in range(count))
 
     def parse(replies: Sequence[Reply]) -> tuple[LayerTicks, ...]:
         if any(r.status == UNSUPPORTED for r in replies):
-            raise DeviceError("the firmware does not count the ticks of its layers", where="LAYER",
-                              fix="build and flash it with PLATFORMIO_BUILD_FLAGS=-DNAME_PROFILE in the environment, "
-                                  "NAME being the model's C prefix in capitals")  # fmt: skip
+            raise DeviceError(
+                "the firmware does not count the ticks of its layers",
+                where="LAYER",
+                fix=f"build and flash it with PLATFORMIO_BUILD_FLAGS=-D{name.upper()}_PROFILE in the environment",
+            )
         if any(len(r.body) < 5 for r in replies):
-            raise DeviceError("the answer has the wrong length", where="LAYER", fix="build and flash again")
+            raise _wrong_length("LAYER")
         return tuple(
             LayerTicks(r.body[5 : 5 + r.body[4]].decode("ascii", "replace"), int.from_bytes(r.body[:4], "little"))
             for r in replies
@@ -222,6 +260,3 @@ def stack() -> Exchange[int | None]:
 def reset() -> Exchange[None]:
     """State variables back to their initial values; what was loaded is forgotten."""
     return Exchange((Request(RESET),), lambda replies: None)
-
-
-assert CHUNK + 5 <= MAX_PAYLOAD and CHUNK + 1 <= MAX_PAYLOAD

@@ -85,7 +85,7 @@ def operator(node: Node) -> Operator:
 
 
 def check(graph: Graph) -> None:
-    """Raise BadInput or Unsupported unless the graph is well formed and every node's operator agrees with its tensors."""
+    """Raise BadInput or Unsupported unless the graph is well formed and its operators agree with their tensors."""
     ir.check(graph)
     for node in graph.nodes:
         if node.op not in OPERATORS:
@@ -93,8 +93,9 @@ def check(graph: Graph) -> None:
         found = tuple((graph.tensors[name].shape, graph.tensors[name].dtype) for name in node.outputs)
         wanted = operator(node).infer(node, graph)
         if found != wanted:
-            raise BadInput(f"its output {node.outputs[0]!r} is declared as {_show(found)}, its inputs make it {_show(wanted)}",
-                           where=f"{node.name} ({node.op})", fix="export the model again")  # fmt: skip
+            raise BadInput(f"its output {node.outputs[0]!r} is declared as {_show(found)}, its inputs make it "
+                           f"{_show(wanted)}", where=f"{node.name} ({node.op})",
+                           fix="export the model again")  # fmt: skip
 
 
 def _show(outputs: tuple[tuple[tuple[int, ...], str], ...]) -> str:

@@ -41,8 +41,8 @@ class Source(NamedTuple):
         """The data of input i, which must be a constant: an axis, a shape, a permutation."""
         t = self.input(i)
         if t.data is None:
-            raise Unsupported(f"{what} (tensor {t.name!r}) is computed at run time, and C with static memory needs it fixed",
-                              where=f"{self.name} ({self.builtin})",
+            raise Unsupported(f"{what} (tensor {t.name!r}) is computed at run time, and C with static memory needs it "
+                              "fixed", where=f"{self.name} ({self.builtin})",
                               fix="export the model with a static input shape and constant arguments")  # fmt: skip
         return t.data
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Array, Attrs, DType, Graph, Node, Quant, Tensor
+from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps
 from tinycomp.ops import requant, window
 from tinycomp.ops.base import (
@@ -46,17 +46,6 @@ def attrs(node: Node) -> Conv2D:
     return cast(Conv2D, node.attrs)
 
 
-def zero_bias(name: str, x: Tensor, weights: Tensor, channels: int) -> Tensor:
-    """The constant that stands for a bias which the file leaves out."""
-    if x.dtype == "float32":
-        return Tensor(name, (channels,), "float32", None, np.zeros(channels, np.float32))
-    scales = tuple(x.scale * s for s in weights.quant.scale) if weights.quant and x.quant else (1.0,)
-    quant = Quant(scales, (0,) * len(scales), 0)
-    if x.dtype == "int16":
-        return Tensor(name, (channels,), "int64", quant, np.zeros(channels, np.int64))
-    return Tensor(name, (channels,), "int32", quant, np.zeros(channels, np.int32))
-
-
 def _read(source: Source) -> Parsed:
     where = f"{source.name} ({source.builtin})"
     x, weights = source.input(0), source.input(1)
@@ -68,7 +57,7 @@ def _read(source: Source) -> Parsed:
     padding = window.padding_of(source, (x.shape[1], x.shape[2]), (kernel[0], kernel[1]), stride, dilation)
     bias = source.inputs[2] if len(source.inputs) > 2 else None
     if bias is None:
-        bias = zero_bias(f"{source.name}/bias", x, weights, weights.shape[0])
+        bias = requant.zero_bias(f"{source.name}/bias", x, weights, weights.shape[0])
     return Parsed(Conv2D(stride, dilation, padding, source.activation()), (x, weights, bias))
 
 
@@ -111,7 +100,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
         [np.tensordot(p, k, axes=((3, 4, 5), (1, 2, 3))) for p, k in zip(parts, kernels, strict=True)], axis=3
     )
     if xt.dtype == "float32":
-        return (clamp_real((acc + b).astype(np.float32), a.activation),)
+        return (clamp_real((acc + b.astype(np.float32)).astype(np.float32), a.activation),)
     m = requant.channel_multipliers(xt, wt, out, acc.shape[-1])
     return (requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation),)
 
@@ -127,17 +116,24 @@ def _macs(node: Node, graph: Graph) -> int:
     return graph.out(node).elements * w.elements // w.shape[0]
 
 
+def _edges(node: Node, graph: Graph) -> bool:
+    a, (x, w, _), out = attrs(node), graph.ins(node), graph.out(node)
+    return window.leaves_image(x.shape[2], w.shape[2], out.shape[2], a.stride[1], a.dilation[1], a.padding[2])
+
+
 def _lower(node: Node, graph: Graph) -> Leaf:
     """Weights stay as in the file, [O][kh][kw][C/groups]: each tap row of kw·C bytes is contiguous, as in the input."""
     a, (x, w, b), out = attrs(node), graph.ins(node), graph.out(node)
-    assert w.data is not None and b.data is not None
+    assert w.data is not None  # `infer` has refused others
+    assert b.data is not None
     numbers = {
         "in_w": x.shape[2], "in_c": x.shape[3], "out_w": out.shape[2], "out_c": out.shape[3],
         "kw": w.shape[2], "stride": a.stride[1], "dilation": a.dilation[1], "left": a.padding[2],
         "tap_c": w.shape[3], "group_out": out.shape[3] * w.shape[3] // x.shape[3],
     }  # fmt: skip
     params = {
-        "type": c_type(x), "kh": w.shape[1], "edges": window.leaves_image(x.shape[2], w.shape[2], out.shape[2], a.stride[1], a.dilation[1], a.padding[2]), "contiguous": a.dilation[1] == 1 and x.shape[3] == w.shape[3],
+        "type": c_type(x), "kh": w.shape[1], "edges": _edges(node, graph),
+        "contiguous": a.dilation[1] == 1 and x.shape[3] == w.shape[3],
         "groups": x.shape[3] // w.shape[3], "activation": a.activation,
     }  # fmt: skip
     if x.dtype == "float32":

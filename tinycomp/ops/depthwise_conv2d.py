@@ -18,7 +18,6 @@ from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps
 from tinycomp.ops import requant, window
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
-from tinycomp.ops.conv2d import zero_bias
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def _read(source: Source) -> Parsed:
     padding = window.padding_of(source, (x.shape[1], x.shape[2]), _kernel(weights), stride, dilation)
     bias = source.inputs[2] if len(source.inputs) > 2 else None
     if bias is None:
-        bias = zero_bias(f"{source.name}/bias", x, weights, weights.shape[3])
+        bias = requant.zero_bias(f"{source.name}/bias", x, weights, weights.shape[3])
     return Parsed(DepthwiseConv2D(stride, dilation, padding, source.activation()), (x, weights, bias))
 
 
@@ -106,8 +105,17 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
 
 def _access(node: Node, graph: Graph) -> Access:
     a, (x, w, _) = attrs(node), graph.ins(node)
+    if _reduces(node, graph):
+        return Access("reduce", (Taps(),))
     zero = 0 if x.dtype == "float32" else x.zero_point & 0xFF
     return Access("window", (Taps(w.shape[1], a.stride[0], a.dilation[0], a.padding[0]),), pad=zero)
+
+
+def _reduces(node: Node, graph: Graph) -> bool:
+    """One output row from all input rows, whose sums take less room than the rows: keep the sums."""
+    a, (x, w, _), out = attrs(node), graph.ins(node), graph.out(node)
+    all_rows = out.rows == 1 and a.dilation[0] == 1 and 1 < x.rows <= w.shape[1] - a.padding[0]
+    return all_rows and x.dtype == "int8" and SUM_BYTES * out.elements < x.bytes
 
 
 def _macs(node: Node, graph: Graph) -> int:
@@ -123,6 +131,7 @@ class Block(NamedTuple):
     cost: int
 
 
+SUM_BYTES = 4
 MOST_COLUMNS = 16  # a block's loads are written out, and more of them is more code than the speed is worth
 REQUANTIZE = 8  # cycles for each output and tap row of a 3×3 kernel
 REGISTERS = 13  # general registers of an ARM core; RISC-V and Xtensa have about as many left or more
@@ -214,6 +223,19 @@ def _lower_portable(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, _numbers(node, graph) | _walk(node, graph), consts)
 
 
+def _lower_reduce(node: Node, graph: Graph) -> Leaf:
+    """Weights stay as in the file, [kh][kw][O]; only tap rows inside the image are folded into the bias."""
+    a, (x, w, b), out = attrs(node), graph.ins(node), graph.out(node)
+    _, consts = _quantized(node, graph, by_channel=False)
+    assert w.data is not None  # `infer` has refused others
+    assert b.data is not None
+    seen = w.data[0, a.padding[0] : a.padding[0] + x.rows].reshape(-1, out.shape[3]).T
+    bias = requant.folded_bias(b.data, seen, x.zero_point)
+    params = {"edges": _edges(node, graph), "acc": requant.accumulator_type(bias, seen)}
+    numbers = _numbers(node, graph) | _walk(node, graph) | {"top": a.padding[0], "in_h": x.rows}
+    return Leaf(params, numbers, (consts[0], Const("bias", bias), *consts[2:]), scratch=SUM_BYTES * out.elements)
+
+
 def _lower_float(node: Node, graph: Graph) -> Leaf:
     """Weights stay as in the file, [kh][kw][O]."""
     a, (_, w, b) = attrs(node), graph.ins(node)
@@ -235,9 +257,10 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
-        Kernel("columns", _lower_columns, lambda n, g: _is_int8(n, g) and _block(n, g) is not None,
+        Kernel("reduce", _lower_reduce, _reduces, helpers=("requantize", "clamp_int8")),
+        Kernel("columns", _lower_columns, lambda n, g: _is_int8(n, g) and _block(n, g) is not None and not _reduces(n, g),
                helpers=("requantize", "clamp_int8")),
-        Kernel("portable", _lower_portable, _is_int8, helpers=("requantize", "clamp_int8")),
+        Kernel("portable", _lower_portable, lambda n, g: _is_int8(n, g) and not _reduces(n, g), helpers=("requantize", "clamp_int8")),
         Kernel("float", _lower_float, lambda n, g: not _is_int8(n, g)),
     ),
     macs=_macs,

@@ -21,7 +21,6 @@ from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, rowwise, whole
 from tinycomp.ops import requant
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
-from tinycomp.ops.conv2d import zero_bias
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def _read(source: Source) -> Parsed:
         raise BadInput(f"needs 2-D weights, found {list(weights.shape)}", where=where, fix="export the model again")
     bias = source.inputs[2] if len(source.inputs) > 2 else None
     if bias is None:
-        bias = zero_bias(f"{source.name}/bias", x, weights, weights.shape[0])
+        bias = requant.zero_bias(f"{source.name}/bias", x, weights, weights.shape[0])
     # On a matrix both forms are one; some exporters state the option and declare the other form's shape.
     shaped = x.shape[:-1] + weights.shape[:1]
     keep = len(shaped) != 2 and source.outputs[0].shape == shaped

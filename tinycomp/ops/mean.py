@@ -146,6 +146,8 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, numbers, scratch=4 * out.elements if _reduces(node, graph) else 0)
 
 
+_INT8_HELPERS = ("requantize", "clamp_int8")
+
 OPERATOR = Operator(
     attrs=Mean,
     codecs=(Codec("MEAN", "ReducerOptions", _read, _write),),
@@ -153,9 +155,9 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
-        Kernel("reduce", _lower, lambda n, g: _reduces(n, g) and _is_int8(n, g), helpers=("requantize", "clamp_int8")),
+        Kernel("reduce", _lower, lambda n, g: _reduces(n, g) and _is_int8(n, g), helpers=_INT8_HELPERS),
         Kernel("reduce_float", _lower, lambda n, g: _reduces(n, g) and not _is_int8(n, g)),
-        Kernel("portable", _lower, lambda n, g: not _reduces(n, g) and _is_int8(n, g), helpers=("requantize", "clamp_int8")),
+        Kernel("portable", _lower, lambda n, g: not _reduces(n, g) and _is_int8(n, g), helpers=_INT8_HELPERS),
         Kernel("float", _lower, lambda n, g: not _reduces(n, g) and not _is_int8(n, g)),
     ),
 )

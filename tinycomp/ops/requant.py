@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Array, Tensor
+from tinycomp.ir import Array, Quant, Tensor
 from tinycomp.kernel import Const
 
 
@@ -17,6 +17,17 @@ class Multipliers(NamedTuple):
 
     mantissa: qmath.Int64
     shift: qmath.Int64
+
+
+def zero_bias(name: str, x: Tensor, weights: Tensor, channels: int) -> Tensor:
+    """The constant that stands for a bias which the file leaves out."""
+    if x.dtype == "float32":
+        return Tensor(name, (channels,), "float32", None, np.zeros(channels, np.float32))
+    scales = tuple(x.scale * s for s in weights.quant.scale) if weights.quant and x.quant else (1.0,)
+    quant = Quant(scales, (0,) * len(scales), 0)
+    if x.dtype == "int16":
+        return Tensor(name, (channels,), "int64", quant, np.zeros(channels, np.int64))
+    return Tensor(name, (channels,), "int32", quant, np.zeros(channels, np.int32))
 
 
 def channel_multipliers(x: Tensor, weights: Tensor, out: Tensor, channels: int) -> Multipliers:

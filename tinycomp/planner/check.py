@@ -38,7 +38,7 @@ def _check_names(buffers: Sequence[Buffer], placement: Placement) -> None:
             raise PlannerError("has no offset", where=_where(buffer))
     for name in placement.offsets:
         if name not in names:
-            raise PlannerError(f"offset {placement.offsets[name]} is for a buffer that does not exist", where=repr(name))
+            raise PlannerError("has an offset but is not to be placed", where=f"buffer {name!r}")
 
 
 def _check_position(buffer: Buffer, placement: Placement) -> None:
@@ -48,7 +48,8 @@ def _check_position(buffer: Buffer, placement: Placement) -> None:
     if offset % buffer.align:
         raise PlannerError(f"lies at {offset}, which is not a multiple of {buffer.align}", where=_where(buffer))
     if offset + buffer.size > placement.size:
-        raise PlannerError(f"ends at {offset + buffer.size} in an arena of {placement.size} bytes", where=_where(buffer))
+        end = offset + buffer.size
+        raise PlannerError(f"ends at {end} in an arena of {placement.size} bytes", where=_where(buffer))
 
 
 def _check_overlaps(buffers: Sequence[Buffer], placement: Placement) -> None:
@@ -71,7 +72,7 @@ def _check_pair(a: Buffer, b: Buffer, placement: Placement, step: int) -> None:
     x, y = placement.offsets[a.name], placement.offsets[b.name]
     if x < y + b.size and y < x + a.size:
         raise PlannerError(
-            f"bytes [{x}, {x + a.size}) overlap [{y}, {y + b.size}) of buffer {b.name!r}; both are alive at step {step}",
+            f"bytes [{x}, {x + a.size}) overlap [{y}, {y + b.size}) of buffer {b.name!r}, both alive at step {step}",
             where=_where(a),
         )
 

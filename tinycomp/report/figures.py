@@ -12,16 +12,20 @@ from tinycomp.program import Program, Step
 from tinycomp.report import memory, size
 from tinycomp.target import Board, Budget
 
-CONTEXT_BYTES = 4  # NAME_ctx_t: one pointer on every 32-bit core
+CONTEXT_BYTES = 4  # NAME_ctx_t: one pointer on every 32-bit core,
+PUSH_BYTES = 8  # and two counters where rows are pushed
 
 
 def collect(model: Model, front: Front, program: Program, board: Board, budget: Budget, sources: Mapping[str, str],
             name: str) -> dict[str, Any]:  # fmt: skip
     """report.json of a build. `sources` are the emitted files, which the code size is taken from."""
     code = size.code_bytes(sources, name, board.core)
-    ram = program.arena + CONTEXT_BYTES
-    flash = program.weights_bytes + program.tables_bytes + code["value"]
-    bound, plain = program.placement.lower_bound, memory.layer_by_layer(program)
+    ram = program.arena + CONTEXT_BYTES + (PUSH_BYTES if program.pushed else 0)
+    constants = program.weights_bytes + program.tables_bytes
+    if board.flash.access_bytes > 1:
+        ram += constants  # that flash is read by words alone, so the linker keeps constant arrays in RAM
+    flash = constants + code["value"]
+    fullest = memory.peak(program)
     return {
         "tool_version": tinycomp.__version__,
         "model": {"name": name, "sha256": model.sha256, "source": model.path.rsplit("/", 1)[-1]},
@@ -45,11 +49,15 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "accuracy": None,
         "inputs": [_port(front, t) for t in front.graph.inputs],
         "outputs": [_port(front, t) for t in front.graph.outputs],
-        "passes": [{"name": p.name, "exact": p.exact, "before": vars(p.before), "after": vars(p.after)} for p in front.passes],
+        "passes": [{"name": p.name, "exact": p.exact, "before": vars(p.before), "after": vars(p.after)}
+                   for p in front.passes],
         "layers": [_layer(i, s, program) for i, s in enumerate(program.steps)],
-        "memory": {"lower_bound": bound, "layer_by_layer": plain, "optimal": program.placement.optimal,
-                   "peak_step": memory.peak_step(program), "steps": memory.steps(program)},
-        "warnings": _warnings(front),
+        "stream": program.recipe.stream,
+        "memory": {"lower_bound": program.layout.lower_bound, "layer_by_layer": program.layer_by_layer,
+                   "peak_layer": fullest.step, "peak": [{"tensor": n, "offset": at, "bytes": size, "rows": rows}
+                                                        for n, at, size, rows in memory.tensors(fullest)],
+                   "steps": memory.steps(program)},
+        "warnings": _warnings(front, board),
     }  # fmt: skip
 
 
@@ -64,23 +72,42 @@ def _layer(index: int, step: Step, program: Program) -> dict[str, Any]:
     out = program.graph.out(step.node)
     weights = sum(d.array.nbytes for d in step.data if d.role == "weights")
     return {
-        "index": index, "name": step.node.name, "op": step.node.op, "kernel": step.function.kernel, "shape": list(out.shape),
-        "macs": step.macs, "weights_bytes": weights, "tables_bytes": sum(d.array.nbytes for d in step.data) - weights,
-        "cycles": None, "window_rows": out.rows, "segment": None,
+        "index": index, "name": step.node.name, "op": step.node.op, "kernel": step.function.kernel,
+        "shape": list(out.shape), "macs": step.macs,
+        "weights_bytes": weights, "tables_bytes": sum(d.array.nbytes for d in step.data) - weights,
+        "cycles": None, "window_rows": _window(step, program),
+        "segment": next(i for i, run in enumerate(program.runs) if run.first <= index < run.end),
     }  # fmt: skip
 
 
-def _warnings(front: Front) -> list[str]:
+def _window(step: Step, program: Program) -> int:
+    """The most rows of the layer's output that are alive at once."""
+    change: dict[int, int] = {}
+    for r in program.layout.residents:
+        if r.row is not None and r.name == program.graph.out(step.node).name:
+            change[r.start] = change.get(r.start, 0) + 1
+            change[r.end] = change.get(r.end, 0) - 1
+    alive = most = 0
+    for time in sorted(change):
+        alive += change[time]
+        most = max(most, alive)
+    return most or step.output.rows
+
+
+def _warnings(front: Front, board: Board) -> list[str]:
     found: list[str] = []
+    if board.flash.access_bytes > 1:
+        found.append(f"{board.id} keeps constant arrays in RAM (its flash is read by words alone), so weights and "
+                     "tables count as RAM")  # fmt: skip
     kinds = {front.graph.tensors[n].dtype for n in (*front.graph.inputs, *front.graph.outputs)}
     heavy = [
         n for n in front.graph.nodes if ops.operator(n).macs(n, front.graph) and front.graph.out(n).dtype == "float32"
     ]
     if heavy:
-        found.append(f"{len(heavy)} layers compute in float32 (the first is {heavy[0].name}): four times the memory of int8, and slow "
-                     "without an FPU; a full-integer int8 export of the model is smaller and faster")  # fmt: skip
+        found.append(f"{len(heavy)} layers compute in float32 (the first is {heavy[0].name}): four times the memory of "
+                     "int8, and slow without an FPU; a full-integer int8 export of the model is smaller and "
+                     "faster")  # fmt: skip
     elif "float32" in kinds:
-        found.append(
-            "inputs or outputs are float32 around an integer model; export it with int8 inputs and outputs to save the conversion"
-        )
+        found.append("inputs or outputs are float32 around an integer model; export it with int8 inputs and outputs to "
+                     "save the conversion")  # fmt: skip
     return found

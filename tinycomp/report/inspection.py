@@ -19,7 +19,8 @@ def collect(model: Model) -> dict[str, Any]:
     graph = found.graph
     costs = _costs(graph) if graph else {}
     return {
-        "file": model.path.rsplit("/", 1)[-1], "bytes": len(model.data), "sha256": model.sha256, "description": found.description,
+        "file": model.path.rsplit("/", 1)[-1], "bytes": len(model.data), "sha256": model.sha256,
+        "description": found.description,
         "inputs": [_tensor(t) for t in found.inputs],
         "outputs": [_tensor(t) for t in found.outputs],
         "operators": [_operator(op, costs) for op in found.operators],
@@ -66,19 +67,12 @@ def headline(facts: dict[str, Any]) -> str:
 def sections(facts: dict[str, Any]) -> list[Section]:
     """Ports, operators, notes and problems."""
     ports = tuple(
-        (
-            kind,
-            t["name"],
-            t["dtype"],
-            "×".join(map(str, t["shape"])) or "scalar",
-            _numbers(t["scale"], "g"),
-            _numbers(t["zero_point"], "d"),
-        )
+        (kind, t["name"], t["dtype"], _shape(t) or "scalar", _numbers(t["scale"], "g"), _numbers(t["zero_point"], "d"))
         for kind, key in (("input", "inputs"), ("output", "outputs"))
         for t in facts[key]
     )
     operators = tuple(
-        (str(op["index"]), op["builtin"], ", ".join(f"{t['dtype']} {'×'.join(map(str, t['shape']))}" for t in op["outputs"]),
+        (str(op["index"]), op["builtin"], ", ".join(f"{t['dtype']} {_shape(t)}" for t in op["outputs"]),
          number(op["macs"]), number(op["constants_bytes"]), op["status"])
         for op in facts["operators"]
     )  # fmt: skip
@@ -88,6 +82,10 @@ def sections(facts: dict[str, Any]) -> list[Section]:
         Section("Notes", notes=tuple(facts["notes"])),
         Section("Problems", notes=tuple(facts["problems"])),
     ]
+
+
+def _shape(tensor: dict[str, Any]) -> str:
+    return "×".join(map(str, tensor["shape"]))
 
 
 def _numbers(values: list[float] | None, kind: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tinycomp import ops
+from tinycomp.layout import Resident, live_at
 from tinycomp.program import Program
 from tinycomp.target import Board, Budget
 
@@ -20,71 +20,93 @@ class Verdict:
     fix: str
 
 
+SAMPLES = 200  # steps that a report shows at most: of each stretch of tasks the fullest
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A task and what the arena holds during it."""
+
+    task: int
+    step: int
+    live: tuple[Resident, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that hold something."""
+        return sum(r.size for r in self.live)
+
+
+def moment(program: Program, task: int) -> Moment:
+    """The arena during a task, counted from 0."""
+    owners = _owners(program)
+    live = tuple(r for r in program.layout.residents if r.start <= task + 1 < r.end)
+    return Moment(task, owners[task] if owners else 0, live)
+
+
+def _owners(program: Program) -> list[int]:
+    """The step of each task; an arriving row counts to the first step of its run."""
+    owners: list[int] = []
+    for run in program.runs:
+        if run.order is None:
+            owners += [run.first] * program.steps[run.first].calls
+        else:
+            owners += [max(step, run.first) for step in run.order]
+    return owners
+
+
 def steps(program: Program) -> list[dict[str, Any]]:
-    """For each step the buffers that hold something: tensor, offset, bytes, rows."""
-    rows = {root: place.rows for root, place in program.places.items()}
+    """RAM over time: for at most SAMPLES tasks the tensors that hold something, with offset, bytes and live rows."""
+    tasks = max(len(_owners(program)), 1)
+    used = live_at(program.layout, tasks + 2)[1:-1]
+    stride = -(-tasks // SAMPLES)
+    chosen = [max(range(a, min(a + stride, tasks)), key=lambda t: (used[t], -t)) for a in range(0, tasks, stride)]
+    names = [step.node.name for step in program.steps] or ["model"]
     listing: list[dict[str, Any]] = []
-    for i in range(max(len(program.steps), 1)):
-        live = [
-            {"tensor": b.name, "offset": program.placement.offsets[b.name], "bytes": b.size, "rows": rows.get(b.name)}
-            for b in program.buffers
-            if b.start <= i < b.end
-        ]
-        listing.append({"step": i, "live": sorted(live, key=lambda b: b["offset"])})
+    for task in chosen:
+        now = moment(program, task)
+        live = [{"tensor": name, "offset": at, "bytes": size, "rows": rows} for name, at, size, rows in tensors(now)]
+        listing.append({"step": task, "layer": names[now.step], "live": live})
     return listing
 
 
-def peak_step(program: Program) -> int:
-    """The step at which most bytes are live."""
-    sizes = [sum(b.size for b in program.buffers if b.start <= i < b.end) for i in range(max(len(program.steps), 1))]
-    return max(range(len(sizes)), key=lambda i: (sizes[i], -i))
+def tensors(now: Moment) -> list[tuple[str, int, int, int]]:
+    """(name, lowest offset, bytes, rows) of each tensor that is alive, by offset; scratch counts no rows."""
+    found: dict[str, list[int]] = {}
+    for r in now.live:
+        entry = found.setdefault(r.name, [r.at, 0, 0])
+        entry[0], entry[1], entry[2] = min(entry[0], r.at), entry[1] + r.size, entry[2] + (r.row is not None)
+    return sorted(((name, at, size, rows) for name, (at, size, rows) in found.items()), key=lambda t: t[1])
 
 
-def layer_by_layer(program: Program) -> int:
-    """Bytes when every tensor is whole, nothing is overwritten in place and no kernel needs scratch."""
-    graph = program.graph
-    order = [n for n in graph.nodes if not ops.operator(n).view]
-    view_of = {n.outputs[0]: n.inputs[0] for n in graph.nodes if ops.operator(n).view}
-
-    def owner(name: str) -> str:
-        while name in view_of:
-            name = view_of[name]
-        return name
-
-    spans = {owner(name): [0, 1] for name in graph.inputs}
-    for i, node in enumerate(order):
-        for name in (*node.inputs, *node.outputs):
-            if graph.tensors[name].data is None:
-                span = spans.setdefault(owner(name), [i, i + 1])
-                span[1] = i + 1
-    for name in graph.outputs:
-        if owner(name) in spans:
-            spans[owner(name)][1] = max(len(order), 1)
-    return max(
-        sum(graph.tensors[n].bytes for n, (a, b) in spans.items() if a <= i < b) for i in range(max(len(order), 1))
-    )
+def peak(program: Program) -> Moment:
+    """The first task at which most bytes are alive."""
+    used = live_at(program.layout, max(len(_owners(program)), 1) + 2)[1:-1]
+    return moment(program, max(range(len(used)), key=lambda t: (used[t], -t)))
 
 
 def verdict(report: Mapping[str, Any], program: Program, board: Board, budget: Budget) -> Verdict | None:
     """None where flash and RAM suffice; otherwise what is too large, where, by how much, and what to do."""
     if report["ram_bytes"] > budget.ram:
-        i = peak_step(program)
-        live = sorted((b for b in program.buffers if b.start <= i < b.end), key=lambda b: (-b.size, b.name))
-        parts = ", ".join(f"{_label(b.name)} ({b.size:,})" for b in live[:6]) + (
-            f" and {len(live) - 6} more" if len(live) > 6 else ""
-        )
+        now = peak(program)
+        live = sorted(tensors(now), key=lambda t: (-t[2], t[0]))
+        parts = ", ".join(f"{_label(name)} ({size:,})" for name, _, size, _ in live[:6])
+        parts += f" and {len(live) - 6} more" if len(live) > 6 else ""
         need, have = report["ram_bytes"], budget.ram
-        layer = program.steps[i].node.name if program.steps else "the model"
-        return Verdict(f"the arena needs {program.arena:,} bytes ({need:,} with the context) and {board.id} has {have:,} for it, "
-                       f"{need - have:,} too few; live at the peak: {parts}", f"layer {i} {layer}",
-                       "take a board with more RAM, a smaller model or a smaller input; --force writes the build anyway")  # fmt: skip
+        layer = program.steps[now.step].node.name if program.steps else "the model"
+        return Verdict(f"the arena needs {program.arena:,} bytes ({need:,} with the context) and {board.id} has "
+                       f"{have:,} for it, {need - have:,} too few; live at the peak: {parts}",
+                       f"layer {now.step} {layer}",
+                       "take a board with more RAM, a smaller model or a smaller input; --force writes the build "
+                       "anyway")  # fmt: skip
     if report["flash_bytes"] > budget.flash:
         heavy = sorted(report["layers"], key=lambda layer: -layer["weights_bytes"])[:3]
         parts = ", ".join(f"{layer['name']} ({layer['weights_bytes']:,})" for layer in heavy)
         need, have = report["flash_bytes"], budget.flash
-        return Verdict(f"needs {need:,} bytes of flash (weights {report['weights_bytes']:,}, tables {report['tables_bytes']:,}, "
-                       f"code {report['code_bytes']['value']:,} {report['code_bytes']['how']}) and {board.id} has {have:,}, "
-                       f"{need - have:,} too few; largest weights: {parts}", "flash",
+        weights, tables, code = (report[key] for key in ("weights_bytes", "tables_bytes", "code_bytes"))
+        return Verdict(f"needs {need:,} bytes of flash (weights {weights:,}, tables {tables:,}, code {code['value']:,} "
+                       f"{code['how']}) and {board.id} has {have:,}, {need - have:,} too few; largest weights: {parts}",
+                       "flash",
                        "take a board with more flash or a smaller model; --force writes the build anyway")  # fmt: skip
     return None
 

@@ -12,23 +12,25 @@ from tinycomp.target import Board
 
 def board_facts(board: Board) -> dict[str, Any]:
     """A board as plain data; sizes in bytes."""
+    pio, emulator = board.platformio, board.emulator
     return {
         "id": board.id, "title": board.title, "core": board.core.id, "features": sorted(board.core.features),
         "clock_hz": board.clock_hz, "frameworks": list(board.frameworks),
         "regions": [{"name": r.name, "size": r.size, "usable": r.usable, "source": r.source} for r in board.regions],
         "stack_bytes": board.stack_bytes,
-        "platformio": None if board.platformio is None else {"platform": board.platformio.platform, "board": board.platformio.board},
-        "emulator": None if board.emulator is None else {"program": board.emulator.program, "machine": board.emulator.machine,
-                                                         "board": board.emulator.board},
-        "energy_uj_per_mcycle": board.energy_uj_per_mcycle, "energy_source": board.energy_source, "notes": list(board.notes),
+        "platformio": None if pio is None else {"platform": pio.platform, "board": pio.board},
+        "emulator": None if emulator is None else {"program": emulator.program, "machine": emulator.machine,
+                                                   "board": emulator.board},
+        "energy_uj_per_mcycle": board.energy_uj_per_mcycle, "energy_source": board.energy_source,
+        "notes": list(board.notes),
     }  # fmt: skip
 
 
 def board_sections(boards: Sequence[Board], detailed: bool) -> list[Section]:
     """One line a board, or everything about one."""
     rows = tuple(
-        (b.id, b.core.id, f"{b.clock_hz / 1e6:g}", number(b.flash.usable), number(b.sram.usable), ",".join(b.frameworks),
-         b.emulator.machine if b.emulator else "–")
+        (b.id, b.core.id, f"{b.clock_hz / 1e6:g}", number(b.flash.usable), number(b.sram.usable),
+         ",".join(b.frameworks), b.emulator.machine if b.emulator else "–")
         for b in boards
     )  # fmt: skip
     summary = Section(
@@ -38,9 +40,10 @@ def board_sections(boards: Sequence[Board], detailed: bool) -> list[Section]:
         return [summary]
     board = boards[0]
     regions = tuple((r.name, number(r.size), number(r.usable), r.source) for r in board.regions)
-    facts = (board.title, f"core features: {', '.join(sorted(board.core.features))}",
-             f"energy: {'not known' if board.energy_uj_per_mcycle is None else f'{board.energy_uj_per_mcycle:g} µJ per Mcycle'}"
-             f"{'; ' + board.energy_source if board.energy_source else ''}", *board.notes)  # fmt: skip
+    energy = "not known" if board.energy_uj_per_mcycle is None else f"{board.energy_uj_per_mcycle:g} µJ per Mcycle"
+    source = f"; {board.energy_source}" if board.energy_source else ""
+    features = ", ".join(sorted(board.core.features))
+    facts = (board.title, f"core features: {features}", f"energy: {energy}{source}", *board.notes)
     return [
         summary,
         Section("Memory (bytes)", ("region", "size", "usable", "source"), "<>><", regions),

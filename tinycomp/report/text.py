@@ -30,10 +30,11 @@ def sections(report: Mapping[str, Any]) -> list[Section]:
 
 def headline(report: Mapping[str, Any]) -> str:
     """The answer in one line."""
-    board, fits = report["board"], report["budget"]["fits"]
-    return (f"{report['model']['source']} {'fits' if fits else 'does NOT fit'} {board['id']} "
-            f"({board['core']}, {board['clock_hz'] / 1e6:g} MHz): flash {number(report['flash_bytes'])} of "
-            f"{number(report['budget']['flash'])}, RAM {number(report['ram_bytes'])} of {number(report['budget']['ram'])} bytes")  # fmt: skip
+    board, budget = report["board"], report["budget"]
+    flash, ram = number(report["flash_bytes"]), number(report["ram_bytes"])
+    return (f"{report['model']['source']} {'fits' if budget['fits'] else 'does NOT fit'} {board['id']} "
+            f"({board['core']}, {board['clock_hz'] / 1e6:g} MHz): flash {flash} of {number(budget['flash'])}, "
+            f"RAM {ram} of {number(budget['ram'])} bytes")  # fmt: skip
 
 
 def _budget(r: Mapping[str, Any]) -> Section:
@@ -52,26 +53,19 @@ def _flash(r: Mapping[str, Any]) -> Section:
     rows = (("weights", number(r["weights_bytes"])), ("biases and tables", number(r["tables_bytes"])),
             (f"code ({code['how']})", number(code["value"])))  # fmt: skip
     saved = "" if r["macs"] == r["macs_live"] else f" ({number(r['macs'])} in the file)"
-    return Section(
-        "Flash (bytes)",
-        ("", "bytes"),
-        "<>",
-        rows,
-        (f"{number(r['macs_live'])} multiply-accumulates an inference{saved}",),
-    )
+    notes = (f"{number(r['macs_live'])} multiply-accumulates an inference{saved}",)
+    return Section("Flash (bytes)", ("", "bytes"), "<>", rows, notes)
 
 
 def _memory(r: Mapping[str, Any]) -> Section:
     m = r["memory"]
-    peak = m["steps"][m["peak_step"]]
-    layer = r["layers"][m["peak_step"]]["name"] if r["layers"] else "–"
-    rows = tuple((b["tensor"], number(b["offset"]), number(b["bytes"])) for b in peak["live"])
-    quality = "no smaller arena exists for this order" if m["optimal"] else "a smaller arena may exist"
-    notes = (f"arena {number(r['arena_bytes'])}; layer by layer {number(m['layer_by_layer'])}; lower bound "
-             f"{number(m['lower_bound'])}: {quality}",)  # fmt: skip
-    return Section(
-        f"RAM at the peak, layer {m['peak_step']} {layer} (bytes)", ("tensor", "offset", "bytes"), "<>>", rows, notes
-    )
+    layer = r["layers"][m["peak_layer"]]["name"] if r["layers"] else "–"
+    rows = tuple((b["tensor"], number(b["offset"]), number(b["rows"]), number(b["bytes"])) for b in m["peak"])
+    how = {"off": "layer by layer", "push": "streamed, rows pushed"}.get(r["stream"], "streamed")
+    notes = (f"arena {number(r['arena_bytes'])} ({how}); whole tensors would need {number(m['layer_by_layer'])}; "
+             f"most bytes alive at once {number(m['lower_bound'])}",)  # fmt: skip
+    title = f"RAM at the peak, layer {m['peak_layer']} {layer} (bytes)"
+    return Section(title, ("tensor", "from", "rows", "bytes"), "<>>>", rows, notes)
 
 
 def _passes(r: Mapping[str, Any]) -> Section:

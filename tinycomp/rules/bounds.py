@@ -35,7 +35,7 @@ from tinycomp.ops.tanh import Tanh
 from tinycomp.ops.transpose import Transpose
 from tinycomp.rewrite import WEIGHTED
 from tinycomp.rules.base import every_value
-from tinycomp.rules.ties import Mask, Ties, channels
+from tinycomp.rules.ties import Mask, Ties, channels, ties
 
 # Integer operators whose output never falls where an operand rises.
 MONOTONE: tuple[type[Attrs], ...] = (Add, AveragePool2D, Concatenation, MaxPool2D, Pad, Reshape, Transpose)
@@ -66,29 +66,39 @@ def of_constant(t: Tensor, data: Array) -> Bounds:
     return _over_positions(data.reshape(-1, channels(t)), data.reshape(-1, channels(t)))
 
 
-def after(alone: Graph, node: Node, ties: Ties, known: Sequence[Bounds]) -> Bounds:
-    """Bounds of the node's output from those of all its inputs. `alone` holds at least the node's tensors."""
-    if isinstance(node.attrs, WEIGHTED):
-        found = _weighted(alone, node, known[0]) if ties.mixes or ties.links else unknown(alone.out(node))
-        if ties.links and alone.out(node).dtype != "float32":  # constants, where padding leaves out whole rows of taps
-            found = _within(found, _of_steady(alone, node, ties, known))
+def bounds(graph: Graph) -> dict[str, Bounds]:
+    """Bounds of every tensor of the graph. Outputs of operators with several say nothing."""
+    known = {n: unknown(t) if t.data is None else of_constant(t, t.data) for n, t in graph.tensors.items()}
+    with np.errstate(all="ignore"):  # infinities in a file's float constants
+        for node in graph.nodes:
+            if len(node.outputs) == 1:
+                known[node.outputs[0]] = _after(graph, node, ties(node, graph), [known[name] for name in node.inputs])
+    return known
+
+
+def _after(graph: Graph, node: Node, tied: Ties, known: Sequence[Bounds]) -> Bounds:
+    """Bounds of the node's output from those of its inputs."""
+    out, linked = graph.out(node), {link.operand for link in tied.links}
+    if isinstance(node.attrs, WEIGHTED) and (tied.mixes or linked):
+        found = _weighted(graph, node, known[0])
+        if linked and out.dtype != "float32":  # constants, where padding leaves out whole rows of taps
+            found = _within(found, _of_steady(graph, node, tied, known))
         return found
-    linked = {link.operand for link in ties.links}
-    if not linked or any(t.data is None and i not in linked for i, t in enumerate(alone.ins(node))):
-        return unknown(alone.out(node))
-    kind = alone.ins(node)[0].dtype
+    if not linked or any(t.data is None and i not in linked for i, t in enumerate(graph.ins(node))):
+        return unknown(out)
+    kind = graph.ins(node)[0].dtype
     if isinstance(node.attrs, MONOTONE) and kind in ("int8", "uint8", "int16"):  # int32 wraps
-        return _over_positions(*(_evaluate(alone, node, [b[end] for b in known]) for end in range(2)))
+        return _over_positions(*(_evaluate(graph, node, [b[end] for b in known]) for end in range(2)))
     if isinstance(node.attrs, ELEMENTWISE) and kind in ("int8", "uint8"):
-        return _looked_up(alone, node, known[0])
-    return _of_steady(alone, node, ties, known)
+        return _looked_up(graph, node, known[0])
+    return _of_steady(graph, node, tied, known)
 
 
-def leaves_image(alone: Graph, node: Node) -> bool:
+def leaves_image(graph: Graph, node: Node) -> bool:
     """Some window of a convolution reads padding."""
     if not isinstance(node.attrs, Conv2D | DepthwiseConv2D):
         return False
-    a, (x, w, _), out = node.attrs, alone.ins(node), alone.out(node)
+    a, (x, w, _), out = node.attrs, graph.ins(node), graph.out(node)
     sizes = zip(x.shape[1:3], w.shape[1:3], out.shape[1:3], a.stride, a.dilation, a.padding[::2], strict=True)
     return any(window.leaves_image(*axis) for axis in sizes)
 
@@ -103,60 +113,60 @@ def _within(a: Bounds, b: Bounds) -> Bounds:
     return Bounds(np.maximum(a.low, b.low), np.minimum(a.high, b.high))
 
 
-def _evaluate(alone: Graph, node: Node, values: Sequence[Array]) -> Array:
+def _evaluate(graph: Graph, node: Node, values: Sequence[Array]) -> Array:
     """The reference with every activation filled with its channels' values, as [positions, channels]."""
-    filled = zip(alone.ins(node), values, strict=True)
+    filled = zip(graph.ins(node), values, strict=True)
     args = [np.broadcast_to(v, t.shape) if t.data is None else t.data for t, v in filled]
-    (out,) = ops.operator(node).reference(node, alone, args)
-    return out.reshape(-1, channels(alone.out(node)))
+    (out,) = ops.operator(node).reference(node, graph, args)
+    return out.reshape(-1, channels(graph.out(node)))
 
 
-def _of_steady(alone: Graph, node: Node, ties: Ties, known: Sequence[Bounds]) -> Bounds:
+def _of_steady(graph: Graph, node: Node, tied: Ties, known: Sequence[Bounds]) -> Bounds:
     """Constants from constants: the output channels whose linked operands are all steady, if positions agree."""
-    out = alone.out(node)
+    out = graph.out(node)
     certain = np.ones(channels(out), np.bool_)
-    for link in ties.links:
+    for link in tied.links:
         np.logical_and.at(certain, link.outer, known[link.operand].steady[link.inner])
     if not certain.any():
         return unknown(out)
-    found = _evaluate(alone, node, [np.where(b.steady, b.low, 0).astype(b.low.dtype) for b in known])
+    found = _evaluate(graph, node, [np.where(b.steady, b.low, 0).astype(b.low.dtype) for b in known])
     free, made = unknown(out), _over_positions(found, found)
     return Bounds(*(np.where(certain, a, b).astype(a.dtype) for a, b in zip(made, free, strict=True)))
 
 
-def _looked_up(alone: Graph, node: Node, x: Bounds) -> Bounds:
+def _looked_up(graph: Graph, node: Node, x: Bounds) -> Bounds:
     """The least and greatest entry of the operator's table between the bounds."""
-    values = every_value(alone.ins(node)[0].dtype)
-    (table,) = ops.operator(node).reference(node, alone, [values])
+    values = every_value(graph.ins(node)[0].dtype)
+    (table,) = ops.operator(node).reference(node, graph, [values])
     inside = np.greater_equal(values[:, None], x.low) & np.less_equal(values[:, None], x.high)
     low, high = np.where(inside, table[:, None], table.max()), np.where(inside, table[:, None], table.min())
     return _over_positions(low, high)
 
 
-def _weighted(alone: Graph, node: Node, x: Bounds) -> Bounds:
+def _weighted(graph: Graph, node: Node, x: Bounds) -> Bounds:
     """Convolutions and dense layers: the extreme accumulators, then the node's own requantization and clamp.
 
     That is monotone unless an accumulator wraps, or its shifted value; where either may, nothing is said.
     """
-    out, bias = alone.out(node), alone.constant(node.inputs[2])
+    out, bias = graph.out(node), graph.constant(node.inputs[2])
     assert bias is not None  # `infer` has refused others
     if out.dtype == "float32":
-        made, certain = _requantized(alone, node, bias), _sums_zero(alone, node, x)
+        made, certain = _requantized(graph, node, bias), _sums_zero(graph, node, x)
         ends = (made, made)
     else:
-        low, high = (end + bias.astype(np.int64) for end in _products(alone, node, x))
-        certain = (low == high) | (np.maximum(np.abs(low), np.abs(high)) < _room(alone, node))
-        ends = (_requantized(alone, node, end) for end in (low, high))
+        low, high = (end + bias.astype(np.int64) for end in _products(graph, node, x))
+        certain = (low == high) | (np.maximum(np.abs(low), np.abs(high)) < _room(graph, node))
+        ends = (_requantized(graph, node, end) for end in (low, high))
     free = unknown(out)
     return Bounds(*(np.where(certain, a, b).astype(a.dtype) for a, b in zip(ends, free, strict=True)))
 
 
-def _products(alone: Graph, node: Node, x: Bounds) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _products(graph: Graph, node: Node, x: Bounds) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The least and greatest sum of weight · (input − zero point) of each output channel. Padding adds zeros."""
-    t, weights = alone.ins(node)[0], alone.constant(node.inputs[1])
+    t, weights = graph.ins(node)[0], graph.constant(node.inputs[1])
     assert weights is not None  # `infer` has refused others
     low, high = (end.astype(np.int64) - t.zero_point for end in x)
-    if leaves_image(alone, node):
+    if leaves_image(graph, node):
         low, high = np.minimum(low, 0), np.maximum(high, 0)
     w = weights.astype(np.int64)
     up, down = np.maximum(w, 0), np.minimum(w, 0)
@@ -171,9 +181,9 @@ def _per_weight(node: Node, weights: Array, values: Array) -> Array:
     return np.repeat(values, count) if isinstance(node.attrs, DepthwiseConv2D) else np.tile(values, count)
 
 
-def _sums_zero(alone: Graph, node: Node, x: Bounds) -> Mask:
+def _sums_zero(graph: Graph, node: Node, x: Bounds) -> Mask:
     """The float32 output channels each of whose products has a zero for a weight or for an input."""
-    weights = alone.constant(node.inputs[1])
+    weights = graph.constant(node.inputs[1])
     assert weights is not None  # `infer` has refused others
     used = np.logical_and(weights, np.logical_not(_per_weight(node, weights, x.steady & np.equal(x.low, 0))))
     return np.logical_not(used.any(axis=_inner_axes(node, weights)))
@@ -185,17 +195,17 @@ def _inner_axes(node: Node, weights: Array) -> tuple[int, ...]:
     return tuple(i for i in range(weights.ndim) if i != outer)
 
 
-def _room(alone: Graph, node: Node) -> NDArray[np.int64]:
+def _room(graph: Graph, node: Node) -> NDArray[np.int64]:
     """Below this magnitude an accumulator and its left-shifted value stay in int32, with a bit to spare."""
-    (x, w, _), out = alone.ins(node), alone.out(node)
+    (x, w, _), out = graph.ins(node), graph.out(node)
     shift = requant.channel_multipliers(x, w, out, channels(out)).shift
     return np.int64(1) << np.clip(29 - np.maximum(shift, 0), 0, 29)
 
 
-def _requantized(alone: Graph, node: Node, accumulators: Array) -> Array:
+def _requantized(graph: Graph, node: Node, accumulators: Array) -> Array:
     """What the node makes of accumulators, [channels]: its reference on one pixel, a zero weight for each channel."""
-    x, w, b = alone.ins(node)
-    out, attrs = alone.out(node), node.attrs
+    x, w, b = graph.ins(node)
+    out, attrs = graph.out(node), node.attrs
     count = channels(out)
     one = (1,) * (2 if isinstance(attrs, FullyConnected) else 4)
     if isinstance(attrs, Conv2D | DepthwiseConv2D):
@@ -210,7 +220,7 @@ def _requantized(alone: Graph, node: Node, accumulators: Array) -> Array:
     )  # fmt: skip
     names = ("x", "w", "b", "out")
     named = {n: replace(t, name=n) for n, t in zip(names, tensors, strict=True)}
-    small = Graph(node.name, named, (), (), (), alone.reference)
+    small = Graph(node.name, named, (), (), (), graph.reference)
     args = [np.zeros(one, NUMPY[x.dtype]), *(t.data for t in tensors[1:3] if t.data is not None)]
     (made,) = ops.operator(node).reference(Node(node.name, attrs, names[:3], names[3:]), small, args)
     return made.reshape(-1)

@@ -23,7 +23,7 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.ir import Array, Graph, Node, Tensor
-from tinycomp.rules.bounds import Bounds, after, leaves_image, of_constant, unknown
+from tinycomp.rules.bounds import Bounds, bounds, leaves_image
 from tinycomp.rules.groups import Groups, groups, keep_only, store
 from tinycomp.rules.ties import Mask, connections, fewest, ties
 
@@ -41,30 +41,12 @@ def remove_channels(graph: Graph) -> Graph:
 
 def absorb(graph: Graph) -> Graph:
     """An equal graph: constant channels enter the biases of the layers that read them, whose weights become zero."""
-    tensors, nodes = {**graph.tensors}, list[Node]()
-    known: dict[str, Bounds] = {}
+    known, tensors, nodes = bounds(graph), {**graph.tensors}, list[Node]()
     for node in graph.nodes:
-        alone, found = _alone(graph, tensors, node), ties(node, graph)
-        before = [_bounds(t, known) for t in alone.ins(node)]
-        if found.mixes:
-            node = _absorb_into(graph, tensors, node, _taken_in(alone, node, before[0]))
-            alone = _alone(graph, tensors, node)
-        if len(node.outputs) == 1:
-            known[node.outputs[0]] = after(alone, node, found, before)
+        if ties(node, graph).mixes:
+            node = _absorb_into(graph, tensors, node, _taken_in(graph, node, known[node.inputs[0]]))
         nodes.append(node)
     return replace(graph, tensors=tensors, nodes=tuple(nodes))
-
-
-def _bounds(t: Tensor, known: Mapping[str, Bounds]) -> Bounds:
-    if t.data is not None:
-        return of_constant(t, t.data)
-    return known[t.name] if t.name in known else unknown(t)
-
-
-def _alone(graph: Graph, tensors: Mapping[str, Tensor], node: Node) -> Graph:
-    """One node and its tensors, for its reference to look at."""
-    used = {name: tensors[name] for name in (*node.inputs, *node.outputs)}
-    return Graph(node.name, used, (node,), (), (), graph.reference)
 
 
 class Taken(NamedTuple):
@@ -74,13 +56,13 @@ class Taken(NamedTuple):
     value: Array
 
 
-def _taken_in(alone: Graph, node: Node, x: Bounds) -> Taken:
+def _taken_in(graph: Graph, node: Node, x: Bounds) -> Taken:
     """The constant channels of the input that may enter the bias."""
-    t = alone.ins(node)[0]
+    t = graph.ins(node)[0]
     if t.dtype == "float32":
         return Taken(x.steady & (x.low == 0), x.low)
     value = x.low.astype(np.int64) - t.zero_point
-    return Taken(x.steady & ((value == 0) | (not leaves_image(alone, node))), value)
+    return Taken(x.steady & ((value == 0) | (not leaves_image(graph, node))), value)
 
 
 def _absorb_into(graph: Graph, tensors: dict[str, Tensor], node: Node, taken: Taken) -> Node:

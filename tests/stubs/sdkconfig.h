@@ -1,0 +1,2 @@
+#pragma once
+#define CONFIG_ESP_MAIN_TASK_STACK_SIZE 8192

@@ -1,0 +1,117 @@
+"""Exact retired instructions and modelled cycles of one inference, in all and layer by layer, in an emulator.
+
+The total is that of the library as users compile it. The layers come from a second program that calls a hook before
+and after each of them; what the hooks cost is measured and taken off. Counts repeat to the instruction. Cycles are
+the counts weighted with the core's table (`boards/cores.toml`), never a measured time.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinycomp import ops
+from tinycomp.errors import OutputsDiffer, Unsupported
+from tinycomp.harness import counts_elf, counts_qemu, counts_unicorn
+from tinycomp.harness.counts_firmware import Firmware, Job, Memory, build, library_flags
+from tinycomp.harness.counts_window import FIRMWARE, Counted
+from tinycomp.ir import NUMPY, Array, Graph
+from tinycomp.target import Board, Core
+
+UNICORN_MEMORY = Memory(boot=0, code=0x400, code_bytes=(16 << 20) - 0x400, data=0x2000_0000, data_bytes=32 << 20)
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """A layer: instructions and modelled cycles (None where they are not modelled)."""
+
+    name: str
+    instructions: int
+    cycles: int | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One inference. how: what counted, and where the cycles come from. stack_bytes: below the caller's stack pointer.
+
+    outputs: what the firmware answered.
+    """
+
+    instructions: int
+    cycles: int | None
+    how: str
+    stack_bytes: int
+    layers: tuple[LayerProfile, ...]
+    outputs: tuple[Array, ...]
+
+
+def profile(directory: Path, board: Board, manifest: Mapping[str, Any], graph: Graph, case: Sequence[Array], *,
+            timeout: float = 600) -> Profile:  # fmt: skip
+    """Profile the library of a build folder on the board's core, with one case of inputs.
+
+    graph: the one that the C was emitted from. Raises Unsupported where nothing emulates the core; ToolMissing;
+    OutputsDiffer where the firmware does not compile, faults, or does not end in `timeout` seconds.
+    """
+    core, name = board.core, str(manifest["name"])
+    memory = _memory(core, board.id)
+    push = manifest["options"].get("stream") == "push"
+    layers = [node.name for node in graph.nodes if not ops.operator(node).view]
+    library = directory / "lib" / name
+    job = Job(library / "src", name, graph, len(layers), case, library_flags(library, core), push)
+    with tempfile.TemporaryDirectory() as folder:
+        firmware = build(job, core, memory, Path(folder))
+        whole, parts = _count(firmware, job, core, timeout)
+    empty = len(layers) + 1
+    total = whole.windows[len(layers)].without(whole.windows[empty], 1)
+    each = [w.without(parts.windows[empty], w.times) for w in parts.windows[: len(layers)]]
+    stack, outputs = _answers(whole.console, graph)
+    return Profile(
+        total.instructions, total.cycles, how(core), stack,
+        tuple(LayerProfile(layer, w.instructions, w.cycles) for layer, w in zip(layers, each, strict=True)), outputs,
+    )  # fmt: skip
+
+
+def how(core: Core) -> str:
+    """Where the figures of this core come from, for people."""
+    if core.id not in counts_unicorn.MODELS or core.pipeline is None:
+        return "instructions: exact, QEMU; cycles: not modelled, no table of them is published"
+    return f"instructions: exact, unicorn; cycles: modelled, no wait states or cache misses; {core.pipeline.source}"
+
+
+def _memory(core: Core, board: str) -> Memory:
+    if core.id in counts_unicorn.MODELS:
+        return UNICORN_MEMORY
+    if core.id in counts_qemu.MACHINES:
+        return counts_qemu.MACHINES[core.id].memory
+    known = sorted({*counts_unicorn.MODELS, *counts_qemu.MACHINES})
+    raise Unsupported(f"no emulator runs {core.title} here", where=f"board {board}",
+                      fix=f"build for a board whose core is one of: {', '.join(known)}")  # fmt: skip
+
+
+def _count(firmware: Firmware, job: Job, core: Core, timeout: float) -> tuple[Counted, Counted]:
+    found: list[Counted] = []
+    for program in (firmware.clean, firmware.layered):
+        elf = counts_elf.read(program)
+        hooks = (elf[f"{job.name}_layer_begin"], elf[f"{job.name}_layer_end"])
+        if core.id in counts_unicorn.MODELS:
+            found.append(counts_unicorn.count(elf, core, hooks, job.layers + 2, timeout=timeout))
+        else:
+            found.append(counts_qemu.count(elf, core, (*hooks, elf["windows"]), job.layers + 2, timeout=timeout))
+    return found[0], found[1]
+
+
+def _answers(console: str, graph: Graph) -> tuple[int, tuple[Array, ...]]:
+    """The stack's bytes and the outputs out of what the firmware printed."""
+    stack = re.search(r"^stack ([0-9a-f]{8})$", console, re.MULTILINE)
+    outputs = re.findall(r"^output ([0-9a-f]*)$", console, re.MULTILINE)
+    wanted = [graph.tensors[name] for name in graph.outputs]
+    if stack is None or [len(o) for o in outputs] != [2 * t.bytes for t in wanted]:
+        raise OutputsDiffer(f"it printed something else than its results: {console[:200]!r}", where=FIRMWARE)
+    found = [np.frombuffer(bytes.fromhex(o), NUMPY[t.dtype]) for o, t in zip(outputs, wanted, strict=True)]
+    return int(stack[1], 16), tuple(x.reshape(t.shape) for x, t in zip(found, wanted, strict=True))
