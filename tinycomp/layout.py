@@ -86,7 +86,9 @@ def lay_out(model: Model, segments: Sequence[Segment], align: int, progress: int
         for w, block in scratch.items()
         for p in block.pieces
     ]
-    layout = Layout(tuple(tuple(r) for r in row_at), scratch_at, offsets[-1] if progress else None, tuple(residents), size, bound)
+    layout = Layout(
+        tuple(tuple(r) for r in row_at), scratch_at, offsets[-1] if progress else None, tuple(residents), size, bound
+    )
     check(model, tasks, layout)
     return layout
 
@@ -206,7 +208,7 @@ def _runs(times: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _placed(blocks: Sequence[Block], times: int) -> tuple[list[int], int, int]:
-    """Offsets, arena bytes and lower bound: rows placed one by one, or for few blocks whole lifetimes if that is smaller."""
+    """Offsets, arena bytes and lower bound: rows placed one by one, or whole lifetimes where that is smaller."""
     found = place_blocks(blocks, times)
     if found.size > found.lower_bound and len(blocks) <= SMALL:
         buffers = [planner.Buffer(str(i), b.size, b.start, b.end, b.align) for i, b in enumerate(blocks)]
@@ -224,7 +226,12 @@ def check(model: Model, tasks: Sequence[Task], layout: Layout) -> None:
         first.append(first[-1] + s.rows)
 
     def span(s: int, row: int) -> Span:
-        return Span(first[s] + row, layout.row_at[s][row], model.storages[s].row_bytes, f"row {row} of {model.storages[s].name!r}")
+        return Span(
+            first[s] + row,
+            layout.row_at[s][row],
+            model.storages[s].row_bytes,
+            f"row {row} of {model.storages[s].name!r}",
+        )
 
     pushed = any(task.worker == ARRIVAL for task in tasks)
     given = [] if pushed else [span(s, row) for s in model.inputs for row in range(model.storages[s].rows)]
@@ -239,7 +246,9 @@ def check(model: Model, tasks: Sequence[Task], layout: Layout) -> None:
         s, rows = worker.writes[task.call]
         scratch: tuple[Span, ...] = ()
         if worker.scratch:
-            mine = Span(first[-1] + task.worker, layout.scratch_at[task.worker], worker.scratch, f"{worker.node.name} scratch")
+            mine = Span(
+                first[-1] + task.worker, layout.scratch_at[task.worker], worker.scratch, f"{worker.node.name} scratch"
+            )
             scratch = (mine,)
             if worker.keeps_scratch and calls.get(task.worker):
                 reads.append(mine)

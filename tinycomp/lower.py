@@ -30,10 +30,10 @@ def lower(graph: Graph, recipe: Recipe, features: frozenset[str] = frozenset()) 
     model = timeline.model(graph, [timeline.Chosen(c.node, c.access, c.leaf.scratch) for c in chosen],
                            held=not pushed, whole=recipe.stream == "off")  # fmt: skip
     cut = _segments(model, recipe)
-    counters = COUNTER_BYTES * len(nodes) if pushed else 0
+    counters = COUNTER_BYTES * cut[0].end if pushed else 0
     layout = lay_out(model, cut, 16 if "mve" in features else 4, counters)
     places = {name: _place(graph.tensors[name], model, layout) for name in model.storage_of}
-    store, steps = _Store(), []
+    store, steps = _Store(), list[Step]()
     for i, (node, choice, function) in enumerate(zip(nodes, chosen, functions, strict=True)):
         data = tuple(store.keep(node, k, const) for k, const in enumerate(choice.leaf.consts))
         operands = tuple(
@@ -50,8 +50,9 @@ def lower(graph: Graph, recipe: Recipe, features: frozenset[str] = frozenset()) 
         if (t := graph.tensors[name].data) is not None
     }
     return Program(
-        graph, recipe, tuple(steps), tuple(_run(s) for s in cut), tuple({f.symbol: f for f in functions}.values()), store.data, places,
-        layout, _input_rows(model, layout), timeline.whole_tensors(model), ARENA_ALIGN, _pads(steps), answers,
+        graph, recipe, tuple(steps), tuple(_run(s) for s in cut), tuple({f.symbol: f for f in functions}.values()),
+        store.data, places, layout, _input_rows(model, layout), timeline.whole_tensors(model), ARENA_ALIGN,
+        _pads(steps), answers,
     )  # fmt: skip
 
 
@@ -68,16 +69,22 @@ def _require_rows(model: timeline.Model) -> None:
     """Raise Unsupported unless the only input can arrive row by row."""
     graph = model.graph
     if len(graph.inputs) != 1:
-        raise Unsupported(f"the model has {len(graph.inputs)} inputs ({', '.join(graph.inputs)}); rows can be pushed into one",
-                          where="--stream push", fix="--stream on holds the inputs and streams the rest")  # fmt: skip
+        raise Unsupported(
+            f"the model has {len(graph.inputs)} inputs ({', '.join(graph.inputs)}); rows can be pushed into one",
+            where="--stream push",
+            fix="--stream on holds the inputs and streams the rest",
+        )
     s = model.inputs[0]
     storage = model.storages[s]
     reader = next((w.node for w in model.workers if any(r == s for call in w.reads for r, _ in call)), None)
     first = f"{reader.name} ({reader.op})" if reader is not None else "nothing"
     if storage.rows < 2 or storage.dense or s in model.outputs:
-        raise Unsupported(f"{first} needs the whole input {graph.inputs[0]!r} at once: it is {storage.rows} row(s) of {storage.row_bytes} bytes"
-                          if storage.rows < 2 or reader is None else f"{first} needs the whole input {graph.inputs[0]!r} at once",
-                          where="--stream push", fix="--stream on holds the input and streams the rest")  # fmt: skip
+        size = f"; it has a single row of {storage.row_bytes} bytes" if storage.rows < 2 else ""
+        raise Unsupported(
+            f"{first} needs the whole input {graph.inputs[0]!r} at once{size}",
+            where="--stream push",
+            fix="--stream on holds the input and streams the rest",
+        )
 
 
 def _run(segment: segments.Segment) -> Run:
@@ -177,8 +184,8 @@ def _functions(chosen: Sequence[_Choice], share: bool) -> list[Function]:
     groups: dict[object, list[int]] = {}
     for i, c in enumerate(chosen):
         own = () if share else tuple(sorted(c.leaf.numbers.items()))
-        key = (c.node.op, c.kernel.name, c.access.kind, bool(c.leaf.scratch), _types(c.leaf), tuple(sorted(c.leaf.params.items())),
-               tuple(sorted(c.leaf.numbers)), own)  # fmt: skip
+        shape = (c.access.kind, bool(c.leaf.scratch), _types(c.leaf), tuple(sorted(c.leaf.params.items())))
+        key = (c.node.op, c.kernel.name, shape, tuple(sorted(c.leaf.numbers)), own)
         groups.setdefault(key, []).append(i)
     made: list[Function | None] = [None] * len(chosen)
     symbols = _numbered(chosen[members[0]] for members in groups.values())
@@ -186,8 +193,10 @@ def _functions(chosen: Sequence[_Choice], share: bool) -> list[Function]:
         first = chosen[members[0]]
         varying = tuple(n for n in first.leaf.numbers if len({chosen[i].leaf.numbers[n] for i in members}) > 1)
         literals = {n: v for n, v in first.leaf.numbers.items() if n not in varying}
-        function = Function(symbol, first.node.op, first.kernel.name, first.kernel.helpers, first.access.kind,
-                            bool(first.leaf.scratch), _types(first.leaf), first.leaf.params, literals, varying)  # fmt: skip
+        function = Function(
+            symbol, first.node.op, first.kernel.name, first.kernel.helpers, first.access.kind, bool(first.leaf.scratch),
+            _types(first.leaf), first.leaf.params, literals, varying,
+        )  # fmt: skip
         for i in members:
             made[i] = function
     return [f for f in made if f is not None]

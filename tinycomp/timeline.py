@@ -81,7 +81,10 @@ class Chosen:
 
 
 def model(graph: Graph, chosen: Sequence[Chosen], held: bool, whole: bool = False) -> Model:
-    """The graph in rows. `held`: the caller writes the input as a block before each run. `whole`: every tensor is dense."""
+    """The graph in rows.
+
+    held: the caller writes the input as a block before each run. whole: every tensor is dense.
+    """
     groups = _groups(graph)
     index = {root: i for i, root in enumerate(dict.fromkeys(groups.values()))}
     storage_of = {name: index[root] for name, root in groups.items()}
@@ -104,7 +107,9 @@ def model(graph: Graph, chosen: Sequence[Chosen], held: bool, whole: bool = Fals
         storages.append(Storage(root, rows, size // rows, whole or rows == 1 or bool(views) or i in blocks))
     workers = tuple(_worker(graph, c, storages, storage_of) for c in chosen)
     producer = {storage_of[graph.out(c.node).name]: i for i, c in enumerate(chosen)}
-    ports = [tuple(dict.fromkeys(storage_of[n] for n in names if n in storage_of)) for names in (graph.inputs, graph.outputs)]
+    ports = [
+        tuple(dict.fromkeys(storage_of[n] for n in names if n in storage_of)) for names in (graph.inputs, graph.outputs)
+    ]
     return Model(graph, tuple(storages), storage_of, workers, producer, ports[0], ports[1])
 
 
@@ -145,15 +150,16 @@ def _worker(graph: Graph, c: Chosen, storages: Sequence[Storage], storage_of: Ma
                     found.update(dict.fromkeys(_rows(t, storages[s], row)))
             seen.append((s, tuple(found)))
         reads.append(tuple(seen))
-        written = () if kind == "reduce" and y + 1 < calls else _rows(out, storages[target], 0, out.rows) if kind != "window" \
-            else _rows(out, storages[target], y)  # fmt: skip
-        writes.append((target, written))
+        first, count = (y, 1) if kind == "window" else (0, out.rows if y + 1 == calls else 0)
+        writes.append((target, _rows(out, storages[target], first, count)))
     needs = tuple(tuple((s, max(rows)) for s, rows in call if rows) for call in reads)
     return Worker(c.node, calls, tuple(reads), tuple(writes), needs, c.scratch, kind == "reduce",
                   tuple(_takes_over(graph, c, y, storages, storage_of) for y in range(calls)))  # fmt: skip
 
 
-def _takes_over(graph: Graph, c: Chosen, y: int, storages: Sequence[Storage], storage_of: Mapping[str, int]) -> tuple[tuple[int, int], ...]:
+def _takes_over(
+    graph: Graph, c: Chosen, y: int, storages: Sequence[Storage], storage_of: Mapping[str, int]
+) -> tuple[tuple[int, int], ...]:
     """Rows of equal size that call y reads exactly where it writes, in the operator's order of preference."""
     out = graph.out(c.node)
     found: list[tuple[int, int]] = []
@@ -207,7 +213,9 @@ class Simulation:
     def sinks(self) -> list[int]:
         """Workers whose output the stretch must complete: read later, or by the caller, or by nobody."""
         used_inside = {s for w in range(self.first, self.end) for call in self.model.workers[w].reads for s, _ in call}
-        used_later = {s for w in range(self.end, len(self.model.workers)) for call in self.model.workers[w].reads for s, _ in call}
+        used_later = {
+            s for w in range(self.end, len(self.model.workers)) for call in self.model.workers[w].reads for s, _ in call
+        }
         wanted = used_later | set(self.model.outputs)
         found: list[int] = []
         for w in range(self.first, self.end):

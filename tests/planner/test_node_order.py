@@ -75,7 +75,7 @@ def peak_by_definition(g: ir.Graph) -> int:
     for step, node in enumerate(g.nodes):
         later = {name for other in g.nodes[step:] for name in other.inputs} | set(g.outputs)
         exists = set(g.inputs) | {name for other in g.nodes[:step] for name in other.outputs}
-        live = (later & exists) | set(node.outputs) | (set(g.inputs) if step == 0 else set())
+        live = (later & exists) | set(node.outputs) | (set(g.inputs) if step == 0 else set[str]())
         highest = max(highest, sum(g.tensors[name].bytes for name in live if g.tensors[name].data is None))
     return highest
 

@@ -23,6 +23,7 @@ WINDOW = 65_536
 _HANDLER_STACK = 64
 _QUIET = ("-display", "none", "-monitor", "none", "-serial", "none", "-chardev", "stdio,id=sh",
           "-semihosting-config", "enable=on,target=native,chardev=sh")  # fmt: skip
+_ARMV8M = frozenset({"cortex-m33", "cortex-m55", "cortex-m85"})
 _ENTRIES: Mapping[str, str] = MappingProxyType({"arm": "Reset_Handler", "riscv": "_start", "xtensa": "_start"})
 # Emitted file, template.
 _FILES: tuple[tuple[str, str], ...] = (
@@ -79,6 +80,12 @@ def qemu_arguments(board: Board) -> list[str]:
     return ["-M", board.emulator.machine, *board.emulator.args, *_QUIET]
 
 
+def link_flags(core: Core) -> list[str]:
+    """What the compiler needs to link firmware, besides the core's flags, the linker script and the libraries."""
+    small = ["--specs=nano.specs"] if "arm" in core.features else []  # picolibc is small, and named in cores.toml
+    return [*small, "-nostartfiles", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments"]
+
+
 def architecture(core: Core) -> str:
     """`arm`, `riscv` or `xtensa`: which start-up code and which semihosting the core has."""
     return next(arch for arch in ("arm", "riscv", "xtensa") if arch in core.features)
@@ -113,12 +120,10 @@ def _values(board: Board) -> dict[str, Any]:
         "mainline": "thumb2" in core.features, "fpu": "fpu" in core.features, "v8m": core.id in _ARMV8M,
         "flash": _span(board.flash), "ram": _span(board.sram),
         "handler_stack": _HANDLER_STACK, "fault_status": FAULT_STATUS, "window": WINDOW, "top": "_estack",
-        "program": emulator.program, "qemu_args": qemu_arguments(board), "qemu_package": " ".join(PACKAGES[emulator.program]),
-        "compiler_packages": PACKAGES[core.compiler],
+        "link_flags": link_flags(core), "compiler_package": " ".join(PACKAGES[core.compiler]),
+        "program": emulator.program, "qemu_args": qemu_arguments(board),
+        "qemu_package": " ".join(PACKAGES[emulator.program]),
     }  # fmt: skip
-
-
-_ARMV8M = frozenset({"cortex-m33", "cortex-m55", "cortex-m85"})
 
 
 def _span(region: Region) -> Span:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,17 +12,24 @@ import numpy as np
 
 import tinycomp
 from tinycomp import resources
+from tinycomp.emit.addresses import Tables, layer, order, push
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Tensor
-from tinycomp.lower import data_type, needs_padding
+from tinycomp.lower import data_type
 from tinycomp.ops.base import c_type
-from tinycomp.program import Function, Operand, Place, Program, Run, Step
-from tinycomp.timeline import ARRIVAL
+from tinycomp.program import Function, Program
 
 # Keywords, and the standard headers that a NAME.h must not hide.
-C_WORDS = frozenset(
-    ["assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits", "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string", "tgmath", "time", "wchar", "wctype", "port", "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "main", "bool", "class", "namespace", "template", "this", "new", "delete", "private", "public", "protected", "operator", "true", "false"]
-)
+KEYWORDS = """
+auto bool break case char class const continue default delete do double else enum extern false float for goto if
+inline int long main namespace new operator private protected public register restrict return short signed sizeof
+static struct switch template this true typedef union unsigned virtual void volatile while
+"""
+HEADERS = """
+assert complex ctype errno fenv inttypes iso646 limits locale math port setjmp signal stdarg stdbool stddef stdint
+stdio stdlib string tgmath time wchar wctype
+"""
+C_WORDS = frozenset(KEYWORDS.split() + HEADERS.split())
 
 
 @dataclass(frozen=True)
@@ -76,20 +82,23 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
     rendered = {f.symbol: _function(env, f, program) for f in program.functions}
     functions = [text for text, _ in rendered.values()]
     used = {symbol: arguments for symbol, (_, arguments) in rendered.items()}
-    tables = _Tables()
-    layers = [_layer(i, s, program, name, tables, used[s.function.symbol]) for i, s in enumerate(program.steps)]
+    tables = Tables()
+    layers = [layer(i, s, program, name, tables, used[s.function.symbol]) for i, s in enumerate(program.steps)]
     body = env.get_template("model.c.j2").render(
-        **common, data=data, pads=pads, helpers=helpers, functions=functions, includes=_includes([*helpers, *functions]),
-        layers=layers, tables=tables.listed(), takes={o["take"] for layer in layers for o in layer["operands"]},
-        runs=[_order(r) for r in program.runs], push=_push(program, tables),
+        **common, data=data, pads=pads, helpers=helpers, functions=functions,
+        includes=_includes([*helpers, *functions]), layers=layers, tables=tables.listed(),
+        takes={o["take"] for layer in layers for o in layer["operands"]},
+        runs=[order(r) for r in program.runs], push=push(program, tables),
         inputs=[_address(program, t, name) for t in program.graph.inputs],
         outputs=[_address(program, t, name) for t in program.graph.outputs],
     )  # fmt: skip
     tensors = program.graph.tensors
     head = env.get_template("model.h.j2").render(
         **common, labels=[_c_string(label) for label in identity.labels],
-        ports=[*_ports("INPUT", [tensors[t] for t in program.graph.inputs]), *_ports("OUTPUT", [tensors[t] for t in program.graph.outputs])],
-        push=_push(program, tables), n_inputs=len(program.graph.inputs), n_outputs=len(program.graph.outputs), n_layers=len(program.steps),
+        ports=[*_ports("INPUT", [tensors[t] for t in program.graph.inputs]),
+               *_ports("OUTPUT", [tensors[t] for t in program.graph.outputs])],
+        push=push(program, tables), n_inputs=len(program.graph.inputs), n_outputs=len(program.graph.outputs),
+        n_layers=len(program.steps),
     )  # fmt: skip
     arrays = [{**d, "lines": _literals(p.array)} for d, p in zip(data, program.data, strict=True)]
     return {
@@ -131,105 +140,6 @@ def _function(env: jinja2.Environment, f: Function, program: Program) -> tuple[s
     parts += [f"const {t} *c{i}" for i, t in enumerate(f.data_types)]
     parts += [f"int32_t {a}" for a in used]
     return render(f"static void {f.symbol}({', '.join(parts)})"), used
-
-
-def _plain(operand: Operand, step: Step) -> bool:
-    """One row for each call, never padding: its address is an expression."""
-    taps = operand.taps
-    return taps is None or (taps.count == 1 and not needs_padding(taps, operand.place.rows, step.calls))
-
-
-class _Tables:
-    """Row addresses that follow no line: bytes or half-words in flash, in units of their common divisor."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, ...], str] = {}
-
-    def row(self, place: Place, y: str) -> str:
-        """The C expression for the address of row `y`."""
-        if (line := place.affine) is not None:
-            offset, stride = line
-            return f"arena + {offset}" if y == "0" or stride == 0 else f"arena + {offset} + {_times(y, stride)}"
-        base, unit, table = self.table(place)
-        return f"arena + {base} + {_times(f'{table}[{y}]', unit)}"
-
-    def table(self, place: Place) -> tuple[int, int, str]:
-        """(base, unit, symbol): row y lies at base + unit * symbol[y]."""
-        base = min(place.offsets)
-        unit = math.gcd(*(offset - base for offset in place.offsets))
-        values = tuple((offset - base) // unit for offset in place.offsets)
-        symbol = self._known.setdefault(values, f"slots_{len(self._known)}")
-        return base, unit, symbol
-
-    def wide(self, place: Place) -> bool:
-        """The table needs half-words."""
-        base, unit, _ = self.table(place)
-        return (max(place.offsets) - base) // unit > 255
-
-    def listed(self) -> list[dict[str, Any]]:
-        """The tables for the template."""
-        return [{"symbol": symbol, "type": "uint8_t" if max(v) < 256 else "uint16_t", "count": len(v), "entries": ", ".join(map(str, v))}
-                for v, symbol in self._known.items()]  # fmt: skip
-
-
-def _times(y: str, factor: int) -> str:
-    return y if factor == 1 else f"{y} * {factor}" if y.isidentifier() or y.endswith("]") else f"({y}) * {factor}"
-
-
-def _operand(o: Operand, step: Step, at: int, tables: _Tables) -> dict[str, Any]:
-    """How a layer finds the rows of one operand; `take` names the helper that it calls, "" for an expression."""
-    taps = o.taps
-    facts: dict[str, Any] = {"at": at, "count": 1 if taps is None else taps.count, "rows": o.place.rows, "taps": taps, "take": ""}
-    if taps is None:
-        return facts | {"address": f"arena + {o.place.offsets[0]}"}
-    if _plain(o, step):
-        y = "0" if taps.stride == 0 else "y" if (taps.stride, taps.pad) == (1, 0) else f"y * {taps.stride} - {taps.pad}"
-        return facts | {"address": tables.row(o.place, y)}
-    if (line := o.place.affine) is not None:
-        return facts | {"take": "take_rows", "from": f"arena + {line[0]}, {line[1]}"}
-    base, unit, table = tables.table(o.place)
-    return facts | {"take": "take_slots16" if tables.wide(o.place) else "take_slots", "from": f"arena + {base}, {unit}, {table}"}
-
-
-def _layer(index: int, step: Step, program: Program, name: str, tables: _Tables, used: tuple[str, ...]) -> Mapping[str, Any]:
-    operands: list[dict[str, Any]] = []
-    at = 0
-    for o in step.operands:
-        operands.append(_operand(o, step, at, tables))
-        at += operands[-1]["count"]
-    leaf, f = step.leaf, step.function
-    arguments = [f"{name}_{d.symbol}" for d in step.data] + [str(leaf.numbers[a]) for a in used]
-    pad = step.access.pad
-    used = pad is not None and pad in program.pads
-    out = program.graph.out(step.node)
-    window = step.access.kind == "window"
-    return {
-        "index": index, "node": step.node.name, "op": step.node.op, "shape": list(out.shape), "type": out.dtype,
-        "kind": step.access.kind, "operands": operands, "pointers": at, "calls": step.calls,
-        "function": f.symbol, "output": tables.row(step.output, "y" if window else "0"), "scratch": step.scratch,
-        "arguments": arguments, "pad": f"pad_{pad:02x}" if used else "NULL",
-        "bytes_out": step.output.row_bytes if window else out.bytes,
-    }  # fmt: skip
-
-
-def _order(run: Run) -> dict[str, Any]:
-    """A run for the template: which layers, and the order of their calls if it is not one loop."""
-    if run.order is None:
-        return {"first": run.first, "end": run.end, "order": None}
-    marker = 255 if run.end - run.first < 255 else 65535
-    steps = [marker if w == ARRIVAL else w - run.first for w in run.order]
-    lines = [", ".join(map(str, steps[i : i + 40])) for i in range(0, len(steps), 40)]
-    return {"first": run.first, "end": run.end, "order": lines, "count": len(steps), "marker": marker,
-            "type": "uint8_t" if marker == 255 else "uint16_t"}  # fmt: skip
-
-
-def _push(program: Program, tables: _Tables) -> dict[str, Any] | None:
-    """How rows arrive, None where the input is held."""
-    if not program.pushed:
-        return None
-    place = program.input_rows
-    return {"rows": place.rows, "row_bytes": place.row_bytes, "address": tables.row(place, "ctx->row").replace("arena", "ctx->arena"),
-            "progress": program.layout.progress_at, "layers": len(program.steps)}  # fmt: skip
 
 
 def _address(program: Program, tensor: str, name: str) -> str:

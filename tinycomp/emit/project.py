@@ -32,11 +32,13 @@ _LIBRARY: tuple[tuple[str, str], ...] = (
     ("zephyr/CMakeLists.txt", "zephyr_CMakeLists.txt.j2"),
     ("zephyr/Kconfig", "zephyr_Kconfig.j2"),
 )
-# The application, the same for every board: what main.c and serve.c need of one stands in src/port_*.
+# The application, the same for every board: what it needs of one stands in src/port_*.
 _APPLICATION: tuple[tuple[str, str], ...] = (
     ("src/main.c", "main.c.j2"),
     ("src/serve.c", "serve.c.j2"),
     ("src/serve.h", "serve.h.j2"),
+    ("src/frames.c", "frames.c.j2"),
+    ("src/frames.h", "frames.h.j2"),
     ("src/port.h", "port.h.j2"),
 )
 _BARE = (("src/port_bare.c", "port_bare.c.j2"),)
@@ -56,7 +58,7 @@ _FRAMEWORKS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType({
 _PLATFORMIO = (("platformio.ini", "platformio.ini.j2"),)
 _CMAKE = (("CMakeLists.txt", "app_CMakeLists.txt.j2"), ("toolchain.cmake", "app_toolchain.cmake.j2"))
 # Headers in src/: a model of that name would have its own hidden by them.
-_OWN_HEADERS = frozenset({"port", "serve"})
+_OWN_HEADERS = frozenset({"frames", "port", "serve"})
 # How long the firmware waits for the PC before the application gets its turn, in milliseconds.
 _FIRST_MS = 20
 # ESP-IDF gives main a stack of 3,584 bytes unless told otherwise.

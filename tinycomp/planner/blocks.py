@@ -104,15 +104,15 @@ def _orders(blocks: Sequence[Block]) -> list[list[int]]:
     dense = [len(b.pieces) > 1 for b in blocks]
     life = [b.end - b.start for b in blocks]
     keys = [
-        lambda i: (-size[i], start[i]),
-        lambda i: (not dense[i], start[i], -size[i]),
-        lambda i: (not dense[i], -size[i], start[i]),
-        lambda i: (start[i], -size[i]),
-        lambda i: (not dense[i], -size[i] * life[i], start[i]),
-        lambda i: (-life[i], -size[i]),
-        lambda i: (-start[i], -size[i]),
+        [(-size[i], start[i]) for i in indices],
+        [(not dense[i], start[i], -size[i]) for i in indices],
+        [(not dense[i], -size[i], start[i]) for i in indices],
+        [(start[i], -size[i]) for i in indices],
+        [(not dense[i], -size[i] * life[i], start[i]) for i in indices],
+        [(-life[i], -size[i]) for i in indices],
+        [(-start[i], -size[i]) for i in indices],
     ]
-    return [sorted(indices, key=key) for key in keys]
+    return [sorted(indices, key=key.__getitem__) for key in keys]
 
 
 def _first_fit(blocks: Sequence[Block], order: Sequence[int], limit: int) -> tuple[int, list[int]] | None:

@@ -28,7 +28,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Act:
-    """What one task does: reads, uses as scratch, writes. A scratch span that `keeps` must survive until the next act."""
+    """What one task does: reads, uses as scratch, writes."""
 
     name: str
     reads: tuple[Span, ...]
@@ -60,7 +60,9 @@ def replay(arena: int, given: Iterable[Span], acts: Sequence[Act], wanted: Itera
 
 def _inside(span: Span, arena: int, who: str) -> None:
     if span.at < 0 or span.at + span.size > arena:
-        raise PlannerError(f"{span.name} is at [{span.at}, {span.at + span.size}) in an arena of {arena} bytes", where=who)
+        raise PlannerError(
+            f"{span.name} is at [{span.at}, {span.at + span.size}) in an arena of {arena} bytes", where=who
+        )
 
 
 def _holds(owner: np.ndarray[tuple[int], np.dtype[np.int64]], spans: Iterable[Span], who: str) -> None:
@@ -70,7 +72,10 @@ def _holds(owner: np.ndarray[tuple[int], np.dtype[np.int64]], spans: Iterable[Sp
         if wrong.size:
             found = int(held[wrong[0]])
             what = "nothing yet" if found == NOBODY else f"value {found}"
-            raise PlannerError(f"{span.name} should hold value {span.owner}, but byte {span.at + int(wrong[0])} holds {what}", where=who)
+            raise PlannerError(
+                f"{span.name} should hold value {span.owner}, but byte {span.at + int(wrong[0])} holds {what}",
+                where=who,
+            )
 
 
 def _apart(some: Sequence[Span], others: Sequence[Span], who: str) -> None:

@@ -1,0 +1,133 @@
+"""How the C of a program finds its rows: address expressions, slot tables, the order of calls."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from tinycomp.lower import needs_padding
+from tinycomp.program import Operand, Place, Program, Run, Step
+from tinycomp.timeline import ARRIVAL
+
+
+def _plain(operand: Operand, step: Step) -> bool:
+    """One row for each call, never padding: its address is an expression."""
+    taps = operand.taps
+    return taps is None or (taps.count == 1 and not needs_padding(taps, operand.place.rows, step.calls))
+
+
+class Tables:
+    """Row addresses that follow no line: bytes or half-words in flash, in units of their common divisor."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], str] = {}
+
+    def row(self, place: Place, y: str) -> str:
+        """The C expression for the address of row `y`."""
+        if (line := place.affine) is not None:
+            offset, stride = line
+            return f"arena + {offset}" if y == "0" or stride == 0 else f"arena + {offset} + {_times(y, stride)}"
+        base, unit, table = self.table(place)
+        return f"arena + {base} + {_times(f'{table}[{y}]', unit)}"
+
+    def table(self, place: Place) -> tuple[int, int, str]:
+        """(base, unit, symbol): row y lies at base + unit * symbol[y]."""
+        base = min(place.offsets)
+        unit = math.gcd(*(offset - base for offset in place.offsets))
+        values = tuple((offset - base) // unit for offset in place.offsets)
+        symbol = self._known.setdefault(values, f"slots_{len(self._known)}")
+        return base, unit, symbol
+
+    def wide(self, place: Place) -> bool:
+        """The table needs half-words."""
+        base, unit, _ = self.table(place)
+        return (max(place.offsets) - base) // unit > 255
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The tables for the template."""
+        return [
+            {"symbol": symbol, "type": "uint8_t" if max(values) < 256 else "uint16_t", "count": len(values),
+             "entries": ", ".join(map(str, values))}
+            for values, symbol in self._known.items()
+        ]  # fmt: skip
+
+
+def _times(y: str, factor: int) -> str:
+    return y if factor == 1 else f"{y} * {factor}" if y.isidentifier() or y.endswith("]") else f"({y}) * {factor}"
+
+
+def _operand(o: Operand, step: Step, at: int, tables: Tables) -> dict[str, Any]:
+    """How a layer finds the rows of one operand; `take` names the helper that it calls, "" for an expression."""
+    taps = o.taps
+    facts: dict[str, Any] = {
+        "at": at,
+        "count": 1 if taps is None else taps.count,
+        "rows": o.place.rows,
+        "taps": taps,
+        "take": "",
+    }
+    if taps is None:
+        return facts | {"address": f"arena + {o.place.offsets[0]}"}
+    if _plain(o, step):
+        y = "0" if taps.stride == 0 else "y" if (taps.stride, taps.pad) == (1, 0) else f"y * {taps.stride} - {taps.pad}"
+        return facts | {"address": tables.row(o.place, y)}
+    if (line := o.place.affine) is not None:
+        return facts | {"take": "take_rows", "from": f"arena + {line[0]}, {line[1]}"}
+    base, unit, table = tables.table(o.place)
+    return facts | {
+        "take": "take_slots16" if tables.wide(o.place) else "take_slots",
+        "from": f"arena + {base}, {unit}, {table}",
+    }
+
+
+def layer(
+    index: int, step: Step, program: Program, name: str, tables: Tables, given: tuple[str, ...]
+) -> dict[str, Any]:
+    """A layer's function for the template. given: those of the kernel's arguments that its C reads."""
+    operands: list[dict[str, Any]] = []
+    at = 0
+    for o in step.operands:
+        operands.append(_operand(o, step, at, tables))
+        at += operands[-1]["count"]
+    leaf, f = step.leaf, step.function
+    arguments = [f"{name}_{d.symbol}" for d in step.data] + [str(leaf.numbers[a]) for a in given]
+    pad = step.access.pad
+    out = program.graph.out(step.node)
+    window = step.access.kind == "window"
+    output = tables.row(step.output, "y" if window else "0")
+    reads_y = step.access.kind == "reduce" or any(
+        o["take"] or re.search(r"\by\b", str(o.get("address"))) for o in [*operands, {"take": "", "address": output}]
+    )
+    return {
+        "index": index, "node": step.node.name, "op": step.node.op, "shape": list(out.shape), "type": out.dtype,
+        "kind": step.access.kind, "operands": operands, "pointers": at, "calls": step.calls,
+        "function": f.symbol, "output": output, "reads_y": reads_y, "scratch": step.scratch,
+        "arguments": arguments, "pad": "NULL" if pad is None or pad not in program.pads else f"pad_{pad:02x}",
+        "bytes_out": step.output.row_bytes if window else out.bytes,
+    }  # fmt: skip
+
+
+def order(run: Run) -> dict[str, Any]:
+    """A run for the template: which layers, and the order of their calls if it is not one loop."""
+    if run.order is None:
+        return {"first": run.first, "end": run.end, "order": None}
+    marker = 255 if run.end - run.first < 255 else 65535
+    steps = [marker if w == ARRIVAL else w - run.first for w in run.order]
+    lines = [", ".join(map(str, steps[i : i + 40])) for i in range(0, len(steps), 40)]
+    return {"first": run.first, "end": run.end, "order": lines, "count": len(steps), "marker": marker,
+            "type": "uint8_t" if marker == 255 else "uint16_t"}  # fmt: skip
+
+
+def push(program: Program, tables: Tables) -> dict[str, Any] | None:
+    """How rows arrive, None where the input is held."""
+    if not program.pushed:
+        return None
+    place = program.input_rows
+    return {
+        "rows": place.rows,
+        "row_bytes": place.row_bytes,
+        "address": tables.row(place, "ctx->row"),
+        "progress": program.layout.progress_at,
+        "layers": program.runs[0].end,
+    }
