@@ -24,7 +24,7 @@ from tinycomp.target import Board
 STUBS = Path(__file__).parent / "stubs"
 STARTUP = Path(__file__).parent / "startup"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-pedantic", "-Werror")
-SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 SHA256 = "ab" * 32
 # The model of stubs/kws.h.
 INPUTS, OUTPUTS = ("int8", "float32"), ("int8", "float32", "int32")
@@ -90,7 +90,7 @@ def write(files: dict[str, str], folder: Path) -> Path:
 
 def sources(made: Project) -> list[str]:
     """The application's C and C++ files."""
-    return ["src/main.c", "src/serve.c", port_file(made)]
+    return ["src/main.c", "src/serve.c", "src/frames.c", port_file(made)]
 
 
 def flags(model: Model, folder: Path) -> list[str]:
@@ -113,7 +113,7 @@ def host_program(model: Model, board: Board, framework: str, folder: Path, *, re
     write(project_files(made), folder)
     parts = [folder / name for name in sources(made)]
     parts = (
-        [*parts[:2], STUBS / "port_host.c"]
+        [*parts[:3], STUBS / "port_host.c"]
         if reference_port
         else [*parts, *(STUBS / n for n in EXTRA.get(framework, ()))]
     )

@@ -28,7 +28,7 @@ LIBRARY = (
     "lib/kws/library.json", "lib/kws/library.properties", "lib/kws/CMakeLists.txt", "lib/kws/idf_component.yml",
     "lib/kws/zephyr/module.yml", "lib/kws/zephyr/CMakeLists.txt", "lib/kws/zephyr/Kconfig",
 )  # fmt: skip
-APPLICATION = ("src/main.c", "src/serve.c", "src/serve.h", "src/port.h")
+APPLICATION = ("src/main.c", "src/serve.c", "src/serve.h", "src/frames.c", "src/frames.h", "src/port.h")
 # What the application prints of the stub model's first inference, its inputs being the zero points.
 SAID = (b"output 0: -3 -2 -1 0 1 2 3 4 5 6 7 8 9 10 11 12 ...\n"
         b"output 1, in thousandths: 0 0\n"
@@ -95,7 +95,7 @@ def test_platformio_ini_names_the_board_and_its_emulator(board: Board, framework
 @every_target
 def test_the_application_is_the_same_for_every_board(board: Board, framework: str) -> None:
     files, other = project_files(project(board, framework)), project_files(project(BOARDS["esp32"], "espidf"))
-    for name in ("src/serve.c", "src/serve.h"):
+    for name in ("src/serve.c", "src/serve.h", "src/frames.c", "src/frames.h"):
         assert files[name] == other[name]
     # The head says how to flash where PlatformIO does it, and port.h which file has the port.
     body = [text["src/main.c"].split("*/", 1)[1] for text in (files, other)]
@@ -220,7 +220,7 @@ def test_every_framework_has_a_port_on_some_board() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"name": "Kws"}, {"name": "port"}, {"name": "serve"}, {"name": "int"}, {"name": "a-b"},
+        {"name": "Kws"}, {"name": "port"}, {"name": "serve"}, {"name": "frames"}, {"name": "int"}, {"name": "a-b"},
         {"name": "x\ny"}, {"framework": "zephyr"}, {"sha256": "ab"},
         {"sha256": "AB" * 32}, {"version": "one"}, {"version": "0.1\n[env:x]"}, {"inputs": ("int9",)},
         {"flags": ("-O2; rm",)}, {"flags": ("O2",)}, {"push": True, "inputs": ("int8", "int8")},

@@ -16,6 +16,7 @@ from tinycomp import __version__
 from tinycomp.errors import BadInput, TinycompError
 
 if TYPE_CHECKING:
+    from tinycomp.harness.runner import Where
     from tinycomp.ir import Array
 
 BYTES = "BYTES"
@@ -151,46 +152,43 @@ def ops(as_json: bool) -> None:
 
 @main.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--on", "where", type=click.Choice(["native"]), default="native", show_default=True,
-              help="native: the host's compiler under AddressSanitizer and UndefinedBehaviorSanitizer.")  # fmt: skip
+@click.option("--on", "where", type=click.Choice(["native", "emulator"]), default="native", show_default=True,
+              help="native: the host's compiler under AddressSanitizer and UndefinedBehaviorSanitizer. "
+                   "emulator: the firmware in QEMU, on the board's kind of core.")  # fmt: skip
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE", help=".npz or .npy; default: random inputs.")
 @click.option("--cases", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many random inputs.")
-def verify(directory: Path, where: str, inputs: Path | None, cases: int) -> None:
+def verify(directory: Path, where: Where, inputs: Path | None, cases: int) -> None:
     """Run the C in DIR and compare it with the model, bit for bit; names the first layer that differs."""
     from tinycomp import build as builder
     from tinycomp import terminal
+    from tinycomp.harness import runner
     from tinycomp.harness.inputs import load_cases, random_cases
-    from tinycomp.harness.verify import verify_native
 
     manifest, front = builder.reopen(directory)
     given = load_cases(inputs, front.source) if inputs else random_cases(front.source, cases)
     name = manifest["name"]
     with terminal.progress(f"verifying {name}", len(given)) as advance:
-        done = verify_native(directory / "lib" / name / "src", name, front.source, front.graph, given, progress=advance)
+        done = runner.verify(directory, manifest, front.source, front.graph, given, where, progress=advance)
     exact = "equal to the last bit" if done.worst == 0.0 else f"equal within 1e-5 (largest difference {done.worst:.2g})"
-    click.echo(f"{name}: {done.cases} inputs on {where}, outputs {exact}; no sanitizer complaint")
+    more = "no sanitizer complaint" if done.stack_bytes is None else f"stack {done.stack_bytes:,} bytes"
+    click.echo(f"{name}: {done.cases} inputs on {where}, outputs {exact}; {more}")
 
 
 @main.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--inputs", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".npy or .npz.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write outputs here (.npy or .npz).")
-@click.option("--on", "where", type=click.Choice(["native"]), default="native", show_default=True)
-def run(directory: Path, inputs: Path, out: Path | None, where: str) -> None:
+@click.option("--on", "where", type=click.Choice(["native", "emulator"]), default="native", show_default=True)
+def run(directory: Path, inputs: Path, out: Path | None, where: Where) -> None:
     """Run the C in DIR on the inputs; outputs to stdout or a file."""
-    import tempfile
-
     import numpy as np
 
     from tinycomp import build as builder
-    from tinycomp.harness import native
+    from tinycomp.harness import runner
     from tinycomp.harness.inputs import load_cases
 
     manifest, front = builder.reopen(directory)
-    cases, name = load_cases(inputs, front.source), manifest["name"]
-    with tempfile.TemporaryDirectory() as folder:
-        program = native.compile_library(directory / "lib" / name / "src", name, front.graph, Path(folder))
-        answers, _ = native.run(program, front.graph, cases)
+    answers = runner.run(directory, manifest, front.graph, load_cases(inputs, front.source), where)
     stacked = [np.stack([case[i] for case in answers]) for i in range(len(front.graph.outputs))]
     if out is None:
         _print_outputs(front.graph.outputs, stacked)
@@ -252,6 +250,14 @@ def report(directory: Path, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1))
     else:
         terminal.show(text.headline(facts), text.sections(facts))
+
+
+@main.command("setup-emulators")
+def setup_emulators() -> None:
+    """Install what `--on emulator` and `pio run -e emulated` need: compilers, QEMU, PlatformIO's build tool."""
+    from tinycomp.harness import setup
+
+    setup.setup(click.echo)
 
 
 if __name__ == "__main__":

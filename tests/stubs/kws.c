@@ -1,6 +1,7 @@
 /* With x and y the inputs: output 0 is x over and over, the element's number added; output 1 is 2 y; output 2 is once,
  * twice, three times the sum of x, and how many inferences there were since the last reset. As in an arena, an
- * inference overwrites the inputs. With STUB_FAULTS, an inference whose first value is 66 never ends, with 67 it fails. */
+ * inference overwrites the inputs. With STUB_FAULTS, an inference whose first value is 66 never ends, with 67 it fails.
+ * With STUB_REFUSES, the arena is refused. */
 #define _POSIX_C_SOURCE 200809L
 #include "kws.h"
 
@@ -33,6 +34,9 @@ kws_status_t kws_init(kws_ctx_t *ctx, void *arena, size_t arena_size)
     return KWS_ERROR_ARENA_MISALIGNED;
   }
   ctx->arena = (uint8_t *)arena;
+#ifdef STUB_REFUSES
+  arena_size = 0;
+#endif
   return arena_size < KWS_ARENA_SIZE ? KWS_ERROR_ARENA_TOO_SMALL : kws_reset(ctx);
 }
 

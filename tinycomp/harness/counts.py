@@ -1,8 +1,9 @@
 """Exact retired instructions and modelled cycles of one inference, in all and layer by layer, in an emulator.
 
-The total is that of the library as users compile it. The layers come from a second program that calls a hook before
-and after each of them; what the hooks cost is measured and taken off. Counts repeat to the instruction. Cycles are
-the counts weighted with the core's table (`boards/cores.toml`), never a measured time.
+The total is that of the library as users compile it. The layers come from a second program whose code is marked where
+each of them begins and ends. Marks are no instructions, but the compiler moves nothing that touches memory across
+one, so that the layers add up to the total within a few parts in a thousand. Counts repeat to the instruction. Cycles
+are the counts weighted with the core's table (`boards/cores.toml`), never a measured time.
 """
 
 from __future__ import annotations
@@ -63,17 +64,16 @@ def profile(directory: Path, board: Board, manifest: Mapping[str, Any], graph: G
     push = manifest["options"].get("stream") == "push"
     layers = [node.name for node in graph.nodes if not ops.operator(node).view]
     library = directory / "lib" / name
-    job = Job(library / "src", name, graph, len(layers), case, library_flags(library, core), push)
+    job = Job(library / "src", name, graph, len(layers), case, library_flags(library), push)
     with tempfile.TemporaryDirectory() as folder:
         firmware = build(job, core, memory, Path(folder))
         whole, parts = _count(firmware, job, core, timeout)
-    empty = len(layers) + 1
-    total = whole.windows[len(layers)].without(whole.windows[empty], 1)
-    each = [w.without(parts.windows[empty], w.times) for w in parts.windows[: len(layers)]]
+    total = whole.windows[len(layers)]
+    each = zip(layers, parts.windows[: len(layers)], strict=True)
     stack, outputs = _answers(whole.console, graph)
     return Profile(
         total.instructions, total.cycles, how(core), stack,
-        tuple(LayerProfile(layer, w.instructions, w.cycles) for layer, w in zip(layers, each, strict=True)), outputs,
+        tuple(LayerProfile(layer, w.instructions, w.cycles) for layer, w in each), outputs,
     )  # fmt: skip
 
 
@@ -95,15 +95,9 @@ def _memory(core: Core, board: str) -> Memory:
 
 
 def _count(firmware: Firmware, job: Job, core: Core, timeout: float) -> tuple[Counted, Counted]:
-    found: list[Counted] = []
-    for program in (firmware.clean, firmware.layered):
-        elf = counts_elf.read(program)
-        hooks = (elf[f"{job.name}_layer_begin"], elf[f"{job.name}_layer_end"])
-        if core.id in counts_unicorn.MODELS:
-            found.append(counts_unicorn.count(elf, core, hooks, job.layers + 2, timeout=timeout))
-        else:
-            found.append(counts_qemu.count(elf, core, (*hooks, elf["windows"]), job.layers + 2, timeout=timeout))
-    return found[0], found[1]
+    count = counts_unicorn.count if core.id in counts_unicorn.MODELS else counts_qemu.count
+    clean, layered = (counts_elf.read(program) for program in (firmware.clean, firmware.layered))
+    return count(clean, core, job.layers, timeout=timeout), count(layered, core, job.layers, timeout=timeout)
 
 
 def _answers(console: str, graph: Graph) -> tuple[int, tuple[Array, ...]]:

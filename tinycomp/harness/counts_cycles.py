@@ -1,13 +1,13 @@
 """Machine code of a basic block -> instructions and modelled cycles, by the core's tables in `boards/cores.toml`.
 
-The model: memory without wait states, no cache miss, no interrupt, nothing overlaps between blocks. Instructions
+The model: memory without wait states, no cache miss, no interrupt, nothing overlaps across branches. Instructions
 are exact; a predicated one inside an IT block counts whether or not its condition holds, as it does on the core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,32 +17,36 @@ from tinycomp.target import Core, Pipeline, Timing
 
 @dataclass(frozen=True)
 class Cost:
-    """A block: instructions, cycles when control falls through its end, and cycles more when its branch is taken."""
+    """A block. pieces: instructions and cycles of what lies before the first cut, between cuts, after the last.
 
-    instructions: int
-    cycles: int
+    taken, falls: cycles more (of the last piece) where control leaves by the branch, or falls into the next block.
+    """
+
+    pieces: tuple[tuple[int, int], ...]
     taken: int
+    falls: int
 
 
 @dataclass(frozen=True)
 class Instruction:
     """One decoded instruction. Registers are the disassembler's numbers.
 
-    target: what its first operand names, where that is a register. address: the registers of its memory operand.
+    target: what its first operand names, where that is a register. pointers: the registers of its memory operand.
     words: registers of an LDM's list, a double-precision one being two. to_pc: it may load the program counter.
     """
 
+    address: int
     kind: str
     target: int | None
     named: frozenset[int]
-    address: frozenset[int]
+    pointers: frozenset[int]
     reads: frozenset[int]
     writes: frozenset[int]
     words: int
     to_pc: bool
 
 
-UNKNOWN = Instruction("other", None, frozenset(), frozenset(), frozenset(), frozenset(), 0, False)
+UNKNOWN = Instruction(0, "other", None, frozenset(), frozenset(), frozenset(), frozenset(), 0, False)
 
 # Thumb mnemonics, without conditions and widths. What is not listed costs what an ALU instruction does.
 _TABLE: tuple[tuple[str, str], ...] = (
@@ -85,20 +89,35 @@ class Coster:
     def __init__(self, core: Core) -> None:
         if core.pipeline is None:
             raise ValueError(f"{core.id} has no table of cycles")
-        self._core, self._timing, self._pipeline = core, core.timing, core.pipeline
+        self._timing, self._pipeline = core.timing, core.pipeline
+        self._dual = "dual_issue" in core.features
         self._capstone = package("capstone")
         cs = self._capstone
         self._decoder: Any = cs.Cs(cs.CS_ARCH_ARM, cs.CS_MODE_THUMB | cs.CS_MODE_MCLASS | cs.CS_MODE_V8)
         self._decoder.detail = True
         self._pc: int = package("capstone.arm").ARM_REG_PC
 
-    def block(self, code: bytes, address: int) -> Cost:
-        """The cost of the block of `code` at that address."""
-        block = list(self.decode(code, address))
-        if "dual_issue" in self._core.features:
-            return Cost(len(block), dual(block, self._timing, self._pipeline), 0)
-        cycles = sum(single(i, block[k - 1] if k else None, self._timing, self._pipeline) for k, i in enumerate(block))
-        return Cost(len(block), cycles, _taken(block[-1], self._timing, self._pipeline) if block else 0)
+    def block(self, code: bytes, address: int, cuts: Sequence[int] = (), beyond: bytes = b"") -> Cost:
+        """The cost of the block of `code` at that address.
+
+        cuts: ascending addresses in it. beyond: the code after it; an engine may end a block in mid-stream, at the end
+        of a page of memory, and what that seems to cost depends on where the program lies. `falls` makes up for it.
+        """
+        block, following = list(self.decode(code, address)), list(self.decode(beyond, address + len(code)))[:1]
+        ends = [*(sum(1 for i in block if i.address < cut) for cut in cuts), len(block)]
+        cycles = [self._cycles(block[:end]) for end in ends]
+        pieces = zip(ends, [0, *ends], cycles, [0, *cycles], strict=False)
+        last = block[-1] if block else UNKNOWN
+        goes_on = bool(following) and last.kind not in _BRANCHES and not last.to_pc
+        falls = self._cycles([*block, *following]) - self._cycles(following) - cycles[-1] if goes_on else 0
+        taken = 0 if self._dual else _taken(last, self._timing, self._pipeline)
+        return Cost(tuple((end - start, c - before) for end, start, c, before in pieces), taken, falls)
+
+    def _cycles(self, block: Sequence[Instruction]) -> int:
+        if self._dual:
+            return dual(block, self._timing, self._pipeline)
+        before = [None, *block]
+        return sum(single(i, b, self._timing, self._pipeline) for i, b in zip(block, before, strict=False))
 
     def decode(self, code: bytes, address: int) -> Iterator[Instruction]:
         """The instructions of a block; one that the disassembler does not know costs as an ALU instruction does."""
@@ -106,7 +125,7 @@ class Coster:
         while at + 2 <= len(code):
             size = 4 if code[at + 1] >> 3 >= 0b11101 else 2
             found = next(self._decoder.disasm(code[at : at + size], address + at, 1), None)
-            yield UNKNOWN if found is None else self._instruction(found)
+            yield replace(UNKNOWN, address=address + at) if found is None else self._instruction(found)
             at += size
 
     def _instruction(self, i: Any) -> Instruction:
@@ -122,7 +141,7 @@ class Coster:
         words = sum(2 if i.reg_name(r).startswith("d") else 1 for r in listed) if kind == "multiple" else 0
         to_pc = self._pc in listed if kind == "multiple" else target == self._pc
         flags = frozenset({arm.ARM_REG_CPSR})
-        return Instruction(kind, target, frozenset(registers), frozenset(memory), frozenset(reads),
+        return Instruction(i.address, kind, target, frozenset(registers), frozenset(memory), frozenset(reads),
                            frozenset(writes) - flags, words, to_pc)  # fmt: skip
 
 
@@ -130,7 +149,7 @@ def single(i: Instruction, before: Instruction | None, t: Timing, p: Pipeline) -
     """Cycles of an instruction after the one `before` it, no branch taken, on a core that issues one at a time."""
     match i.kind:
         case "load":
-            follows = before is not None and before.kind == "load" and before.target not in i.address
+            follows = before is not None and before.kind == "load" and before.target not in i.pointers
             return t.load_next if follows else t.load
         case "multiple":
             return p.multiple + -(-i.words // p.registers)

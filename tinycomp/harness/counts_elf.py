@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinycomp.harness.counts_tools import package
+from tinycomp.harness.counts_window import Mark
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,12 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Elf:
-    """A linked program. segments: where each block of bytes goes. symbols by name."""
+    """A linked program. segments: where each block of bytes goes. symbols by name. marks by address."""
 
     path: Path
     segments: tuple[tuple[int, bytes], ...]
     symbols: Mapping[str, Symbol]
+    marks: tuple[Mark, ...]
 
     def __getitem__(self, name: str) -> Symbol:
         """The symbol of that name."""
@@ -51,7 +54,13 @@ def read(path: Path) -> Elf:
             for s in elf.get_section_by_name(".symtab").iter_symbols()
             if s["st_shndx"] != "SHN_UNDEF" and s["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT")
         ]
-    return Elf(path, segments, {s.name: s for s in symbols})
+        marks = elf.get_section_by_name(".marks")
+        words = struct.iter_unpack("<III", marks.data() if marks else b"")
+    # Sorting is stable: marks of one address stay in the order of the program.
+    found = sorted(
+        (Mark(address & ~int(thumb), w, bool(opens)) for address, w, opens in words), key=lambda m: m.address
+    )
+    return Elf(path, segments, {s.name: s for s in symbols}, tuple(found))
 
 
 def _symbol(s: Any, thumb: bool) -> Symbol:

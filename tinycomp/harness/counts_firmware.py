@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -54,14 +55,14 @@ ISAS: Mapping[str, Isa] = MappingProxyType({
 # File, template.
 _SOURCES = (
     ("main.c", "harness/profile_main.c.j2"),
-    ("hooks.c", "harness/profile_hooks.c.j2"),
+    ("profile_marks.h", "harness/profile_marks.h.j2"),
     ("profile.ld", "harness/profile.ld.j2"),
 )
 
 
 @dataclass(frozen=True)
 class Firmware:
-    """Two programs: `clean`, the library as users compile it, and `layered`, with the hooks around each layer."""
+    """Two programs: `clean`, the library as users compile it, and `layered`, with marks around each layer."""
 
     clean: Path
     layered: Path
@@ -83,42 +84,49 @@ class Job:
     push: bool = False
 
 
-def library_flags(library: Path, core: Core) -> tuple[str, ...]:
-    """`build.flags` of the folder's library.json, the core's own where it says nothing. Raises BadInput."""
+def library_flags(library: Path) -> tuple[str, ...]:
+    """`build.flags` of the folder's library.json. Raises BadInput where it does not list compiler flags."""
     manifest = library / "library.json"
     try:
-        facts: Any = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"cannot be read: {error}", where=str(manifest), fix="build again") from None
-    build: Any = facts.get("build", {}) if isinstance(facts, dict) else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    flags: Any = build.get("flags", list(core.optimise)) if isinstance(build, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if isinstance(flags, str):
-        flags = flags.split()
-    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in cast("list[object]", flags)):
-        raise BadInput("build.flags is not a list of compiler flags", where=str(manifest), fix="build again")
-    return tuple(cast("list[str]", flags))
+        flags: object = json.loads(manifest.read_bytes())["build"]["flags"]
+    except (OSError, ValueError, KeyError, TypeError):
+        flags = None
+    found = [f for f in cast("list[object]", flags) if isinstance(f, str)] if isinstance(flags, list) else None
+    if found is None or found != flags:
+        raise BadInput("has no list of compiler flags in build.flags", where=str(manifest), fix="build again")
+    return tuple(found)
 
 
 def build(job: Job, core: Core, memory: Memory, out: Path) -> Firmware:
-    """Compile and link both programs into `out`. Raises ToolMissing, OutputsDiffer where something does not compile."""
+    """Compile and link both programs into `out`.
+
+    Raises ToolMissing without the compiler; Unsupported where its library lacks floating point; OutputsDiffer where
+    something does not compile.
+    """
     compiler = tools.find(core.compiler)
     isa = next(isa for feature, isa in ISAS.items() if feature in core.features)
     _write_sources(job, core, isa, memory, out)
+    models = [p for p in sorted(job.source.glob("*.c")) if not p.stem.endswith("_data")]
+    common = [out / "main.c", *(out / file for file, _ in isa.sources), *sorted(job.source.glob("*_data.c"))]
+    marked = (f"-D{job.name.upper()}_PROFILE", "-include", str(out / "profile_marks.h"))
+    jobs = [
+        *_compilations(common, "", (), out),
+        *_compilations(models, "clean_", (), out),
+        *_compilations(models, "layered_", marked, out),
+    ]
     flags = [*core.flags, *job.flags, "-ffunction-sections", "-fdata-sections", "-I", str(job.source)]
-    profile = f"-D{job.name.upper()}_PROFILE"
-    common, variants = list[str](), dict[str, list[str]](clean=[], layered=[])
-    parts = [out / file for file, _ in (("hooks.c", ""), *isa.sources)]
-    for part in (*parts, *sorted(job.source.glob("*_data.c"))):
-        common.append(_compile(compiler, flags, part, out / f"{part.stem}.o"))
-    models = (p for p in sorted(job.source.glob("*.c")) if not p.stem.endswith("_data"))
-    for part in (out / "main.c", *models):
-        for variant, extra in (("clean", []), ("layered", [profile])):
-            variants[variant].append(_compile(compiler, [*flags, *extra], part, out / f"{part.stem}_{variant}.o"))
-    for variant, objects in variants.items():
-        link = ["-nostartfiles", *isa.link, "-T", str(out / "profile.ld"), "-Wl,--gc-sections"]
-        command = [compiler, *core.flags, *link, *common, *objects, "-lm", "-o", str(out / f"{variant}.elf")]
-        _call(command, core)
+    link = [*core.flags, "-nostartfiles", *isa.link, "-T", str(out / "profile.ld"), "-Wl,--gc-sections"]
+    shared = [str(out / f"{part.stem}.o") for part in common]
+    with ThreadPoolExecutor(4) as pool:
+        _check(pool.map(_call, [[compiler, *flags, *more] for more in jobs]), core)
+    for variant in ("clean", "layered"):
+        objects = [*shared, *(str(out / f"{variant}_{part.stem}.o") for part in models)]
+        _check([_call([compiler, *link, *objects, "-lm", "-o", str(out / f"{variant}.elf")])], core)
     return Firmware(out / "clean.elf", out / "layered.elf")
+
+
+def _compilations(parts: Sequence[Path], prefix: str, flags: Sequence[str], out: Path) -> list[list[str]]:
+    return [[*flags, "-c", str(part), "-o", str(out / f"{prefix}{part.stem}.o")] for part in parts]
 
 
 def _write_sources(job: Job, core: Core, isa: Isa, memory: Memory, out: Path) -> None:
@@ -138,17 +146,17 @@ def _bytes(array: Array) -> str:
     return ",\n  ".join(lines)
 
 
-def _compile(compiler: str, flags: Sequence[str], source: Path, target: Path) -> str:
-    _call([compiler, *flags, "-c", str(source), "-o", str(target)])
-    return str(target)
+def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace")
 
 
-def _call(command: Sequence[str], links_for: Core | None = None) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode:
+def _check(calls: Iterable[subprocess.CompletedProcess[str]], core: Core) -> None:
+    for done in calls:
+        if not done.returncode:
+            continue
         missing = re.search(r"undefined reference to [`'](__\w+[sd]f\w*)'", done.stderr)
-        if missing and links_for is not None:
-            raise Unsupported(f"the compiler's library for {links_for.title} has no {missing[1]}", where=links_for.id,
+        if missing:
+            raise Unsupported(f"the compiler's library for {core.title} has no {missing[1]}", where=core.id,
                               fix="profile an integer model on this core")  # fmt: skip
         lines = "\n".join(done.stderr.splitlines()[:12])
-        raise OutputsDiffer(f"the firmware to profile does not compile:\n{lines}", where=Path(command[0]).name)
+        raise OutputsDiffer(f"the firmware to profile does not compile:\n{lines}", where=core.compiler)

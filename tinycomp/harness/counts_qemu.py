@@ -1,6 +1,6 @@
 """Firmware in QEMU, for the cores that `unicorn` lacks: exact retired instructions, window by window; no cycles.
 
-A small plugin counts, compiled with the host's C compiler. Windows are those of `counts_unicorn`.
+A small plugin counts, compiled with the host's C compiler.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from types import MappingProxyType
 from tinycomp import resources
 from tinycomp.errors import OutputsDiffer, ToolMissing
 from tinycomp.harness import native, tools
-from tinycomp.harness.counts_elf import Elf, Symbol
+from tinycomp.harness.counts_elf import Elf
 from tinycomp.harness.counts_firmware import Memory
-from tinycomp.harness.counts_window import FIRMWARE, Counted, Window, nested
+from tinycomp.harness.counts_window import FIRMWARE, Counted, Window
 from tinycomp.target import Core
 
 
@@ -44,37 +44,32 @@ COMMON = ("-display", "none", "-monitor", "none", "-serial", "none", "-chardev",
           "-semihosting-config", "enable=on,target=native,chardev=host")  # fmt: skip
 
 
-def count(elf: Elf, core: Core, watched: tuple[Symbol, Symbol, Symbol], windows: int, *,
-          timeout: float = 600) -> Counted:  # fmt: skip
-    """Run to the semihosting exit and count. watched: the functions OPEN and CLOSE, and the array that OPEN writes to.
+def count(elf: Elf, core: Core, whole: int, *, timeout: float = 600) -> Counted:
+    """Run to the semihosting exit and count the windows 0 to `whole`.
 
     Raises ToolMissing; OutputsDiffer where the firmware does not end in `timeout` seconds or leaves with a status
     other than 0.
     """
     machine = MACHINES[core.id]
     qemu = tools.find(machine.program)
-    opening, closing, array = watched
     with tempfile.TemporaryDirectory() as folder:
-        plugin, out = _plugin(qemu, Path(folder)), Path(folder) / "counts"
-        if "," in str(out):
-            raise OutputsDiffer("QEMU takes no path with a comma", where=str(out), fix="set TMPDIR to another folder")
-        facts = {"open": opening.address, "open_bytes": opening.size, "close": closing.address,
-                 "close_bytes": closing.size, "windows_at": array.address, "windows": windows, "out": out}  # fmt: skip
-        arguments = ",".join([str(plugin), *(f"{key}={value}" for key, value in facts.items())])
-        command = [qemu, *machine.args, *COMMON, "-plugin", arguments, "-kernel", str(elf.path)]
+        plugin, marks, out = _plugin(qemu, Path(folder)), Path(folder) / "marks", Path(folder) / "counts"
+        lines = [f"{m.address} {m.window} {int(m.opens)}" for m in elf.marks]
+        marks.write_text("\n".join([f"{len(lines)} {whole} {whole + 1}", *lines]) + "\n")
+        # A comma ends a value of QEMU's options, a doubled one stands for itself.
+        paths = [str(path).replace(",", ",,") for path in (plugin, marks, out)]
+        options = f"{paths[0]},marks={paths[1]},out={paths[2]}"
+        command = [qemu, *machine.args, *COMMON, "-plugin", options, "-kernel", str(elf.path)]
         try:
             done = subprocess.run(command, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
-            raise OutputsDiffer(f"it did not end in {timeout:.0f} s", where=FIRMWARE) from None
+            raise OutputsDiffer(f"it did not end in {timeout:g} s", where=FIRMWARE) from None
         console = done.stdout.decode("ascii", "replace")
         if done.returncode or not out.exists():
             said = (console[-200:] + done.stderr.decode(errors="replace")[-600:]).strip()
             raise OutputsDiffer(f"it left with status {done.returncode}: {said}", where=FIRMWARE)
-        *lines, last = out.read_text().splitlines()
-    if last == "nested":
-        raise nested()
-    found = [[int(n) for n in line.split()] for line in lines]
-    return Counted(tuple(Window(n, None, times) for n, times in found), console)
+        found = [int(line) for line in out.read_text().split()]
+    return Counted(tuple(Window(n, None) for n in found), console)
 
 
 def _plugin(qemu: str, folder: Path) -> Path:

@@ -1,8 +1,7 @@
 """Cortex-M firmware in the `unicorn` engine: every executed basic block is counted, window by window.
 
-A window is what runs between the return of OPEN, called with the window's number, and the entry of CLOSE; neither
-function's own instructions count. A small host library counts where a C compiler is found, else Python does, some
-fifty times slower with the same numbers.
+A small host library counts where a C compiler is found, else Python does, some fifty times slower with the same
+numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import ctypes
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +18,12 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from tinycomp import resources
-from tinycomp.errors import OutputsDiffer, TinycompError, ToolMissing
+from tinycomp.errors import OutputsDiffer, ToolMissing
 from tinycomp.harness import native
 from tinycomp.harness.counts_cycles import Cost, Coster
-from tinycomp.harness.counts_elf import Elf, Symbol
+from tinycomp.harness.counts_elf import Elf
 from tinycomp.harness.counts_tools import package
-from tinycomp.harness.counts_window import FIRMWARE, Counted, Window, nested
+from tinycomp.harness.counts_window import FIRMWARE, Counted, Mark, Window, after, within
 from tinycomp.target import Core
 
 # Core -> the engine's model of it; Cortex-M0+ differs from M0 in timing alone.
@@ -35,48 +34,35 @@ MODELS: Mapping[str, str] = MappingProxyType({
 # Address, bytes: code, data, and the system control space as plain memory.
 MEMORY = ((0x0000_0000, 16 << 20), (0x2000_0000, 32 << 20), (0xE000_0000, 1 << 20))
 NEVER = 0xFFFF_FFFE
+NO_WINDOW = 0xFFFF_FFFF  # NONE of count_blocks.c
 BREAKPOINT = b"\xab\xbe"  # BKPT 0xAB, a semihosting call
 WRITE0, EXIT_EXTENDED, STOPPED = 0x04, 0x20, 0x20026
 
 
 @dataclass(frozen=True)
 class Block:
-    """`count` executions of the block of `size` bytes at `address` in a window, left by a branch or not."""
+    """`count` executions of the block of `size` bytes at `address`, left by a branch or not.
+
+    window: the one that is open when the block begins, None outside all.
+    """
 
     address: int
     size: int
-    window: int
+    window: int | None
     taken: bool
     count: int
 
 
 class Counter(Protocol):
-    """What counts blocks: times that each window was opened, and the blocks run in it."""
-
-    def opened(self, window: int) -> int:
-        """How often the window was opened."""
-        ...
+    """What counts blocks."""
 
     def blocks(self) -> Iterator[Block]:
-        """Every block that ran in a window. Raises OutputsDiffer where windows were nested."""
+        """Every block that ran in a window at least in part."""
         ...
 
 
-@dataclass(frozen=True)
-class _Watch:
-    """What a counter needs: the engine, the addresses of OPEN and CLOSE, how many windows there are."""
-
-    uc: Any
-    opening: int
-    closing: int
-    windows: int
-    block: int  # the engine's number of the hook that is called for each block
-    argument: int  # and of the register that holds the window
-
-
-def count(elf: Elf, core: Core, hooks: tuple[Symbol, Symbol], windows: int, *, timeout: float = 600,
-          python: bool = False) -> Counted:  # fmt: skip
-    """Run to the semihosting exit and count. hooks: OPEN and CLOSE. python: do not use the host's C compiler.
+def count(elf: Elf, core: Core, whole: int, *, timeout: float = 600, python: bool = False) -> Counted:
+    """Run to the semihosting exit and count the windows 0 to `whole`. python: do not use the host's C compiler.
 
     Raises ToolMissing; OutputsDiffer where the firmware faults, does not end in `timeout` seconds, or leaves with a
     status other than 0.
@@ -84,23 +70,29 @@ def count(elf: Elf, core: Core, hooks: tuple[Symbol, Symbol], windows: int, *, t
     unicorn: Any = package("unicorn")
     coster = Coster(core)
     uc = _machine(unicorn, core, elf)
-    watch = _Watch(uc, hooks[0].address, hooks[1].address, windows, unicorn.UC_HOOK_BLOCK,
-                   package("unicorn.arm_const").UC_ARM_REG_R0)  # fmt: skip
-    with (tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-          _counter(watch, None if python else _library(Path(folder))) as counter):  # fmt: skip
-        console = _run(unicorn, uc, elf, timeout)
-        opened, blocks = [counter.opened(w) for w in range(windows)], list(counter.blocks())
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        library = None if python else _library(Path(folder))
+        with _counter(uc, unicorn.UC_HOOK_BLOCK, elf.marks, whole, library) as counter:
+            console = _run(unicorn, uc, elf, timeout)
+            blocks = list(counter.blocks())
     costs: dict[tuple[int, int], Cost] = {}
-    instructions, cycles = [0] * windows, [0] * windows
+    instructions, cycles = [0] * (whole + 1), [0] * (whole + 1)
     for b in blocks:
-        key = (b.address, b.size)
-        if key not in costs:
-            costs[key] = coster.block(bytes(uc.mem_read(b.address, b.size)), b.address)
-        cost = costs[key]
-        instructions[b.window] += b.count * cost.instructions
-        cycles[b.window] += b.count * (cost.cycles + (cost.taken if b.taken else 0))
-    found = zip(instructions, cycles, opened, strict=True)
-    return Counted(tuple(Window(n, c, times) for n, c, times in found), console)
+        marks = within(elf.marks, b.address, b.size)
+        if (b.address, b.size) not in costs:
+            code = bytes(uc.mem_read(b.address, b.size + 4))
+            costs[b.address, b.size] = coster.block(
+                code[: b.size], b.address, [m.address for m in marks], code[b.size :]
+            )
+        cost, window = costs[b.address, b.size], b.window
+        for k, (n, c) in enumerate(cost.pieces):
+            if window is not None:
+                end = (cost.taken if b.taken else cost.falls) if k == len(marks) else 0
+                instructions[window] += b.count * n
+                cycles[window] += b.count * (c + end)
+            if k < len(marks):
+                window = after(window, marks[k], whole)
+    return Counted(tuple(Window(n, c) for n, c in zip(instructions, cycles, strict=True)), console)
 
 
 def _machine(unicorn: Any, core: Core, elf: Elf) -> Any:
@@ -133,7 +125,7 @@ def _run(unicorn: Any, uc: Any, elf: Elf, timeout: float) -> str:
     except unicorn.UcError as error:
         console.fault = f"{error} at {_place(uc, elf)}"
     if not console.fault and console.status is None:
-        console.fault = f"it did not end in {timeout:.0f} s; it was at {_place(uc, elf)}"
+        console.fault = f"it did not end in {timeout:g} s; it was at {_place(uc, elf)}"
     if console.fault or console.status:
         raise OutputsDiffer(console.fault or f"it left with status {console.status}", where=FIRMWARE)
     return b"".join(console.parts).decode("ascii", "replace")
@@ -185,9 +177,11 @@ def _library(folder: Path) -> Any:
     return ctypes.CDLL(str(library)) if done.returncode == 0 else None
 
 
-def _counter(watch: _Watch, library: Any) -> AbstractContextManager[Counter]:
+def _counter(uc: Any, kind: int, marks: Sequence[Mark], whole: int, library: Any) -> AbstractContextManager[Counter]:
     engine = _engine_library()
-    return _InPython(watch) if library is None or engine is None else _InC(library, engine, watch)
+    if library is None or engine is None:
+        return _InPython(uc, kind, marks, whole)
+    return _InC(library, engine, uc, kind, marks, whole)
 
 
 def _engine_library() -> Any:
@@ -203,16 +197,15 @@ def _engine_library() -> Any:
 
 
 class _InPython:
-    """Counts in a Python callback."""
+    """Counts in a Python callback. kind: the engine's number of the hook on blocks."""
 
-    def __init__(self, watch: _Watch) -> None:
-        self._watch = watch
-        self._counts: dict[tuple[int, int, int, bool], int] = {}
-        self._opened = [0] * watch.windows
+    def __init__(self, uc: Any, kind: int, marks: Sequence[Mark], whole: int) -> None:
+        self._marks, self._whole = marks, whole
+        self._within: dict[tuple[int, int], list[Mark]] = {}
+        self._counts: dict[tuple[int, int, int | None, bool], int] = {}
         self._window: int | None = None
-        self._last: tuple[int, int, int] | None = None
-        self._error: TinycompError | None = None
-        watch.uc.hook_add(watch.block, self._block)
+        self._last: tuple[int, int, int | None] | None = None
+        uc.hook_add(kind, self._block)
 
     def __enter__(self) -> Counter:
         return self
@@ -221,28 +214,22 @@ class _InPython:
         pass
 
     def _block(self, _engine: Any, address: int, size: int, _data: Any) -> None:
+        self._leave(self._last is not None and address != self._last[0] + self._last[1])
+        if (address, size) not in self._within:
+            self._within[address, size] = within(self._marks, address, size)
+        window, marks = self._window, self._within[address, size]
+        for mark in marks:
+            self._window = after(self._window, mark, self._whole)
+        self._last = (address, size, window) if marks or window is not None else None
+
+    def _leave(self, taken: bool) -> None:
         if self._last is not None:
-            key = (*self._last, address != self._last[0] + self._last[1])
+            key = (*self._last, taken)
             self._counts[key] = self._counts.get(key, 0) + 1
         self._last = None
-        if address == self._watch.opening:
-            window = int(self._watch.uc.reg_read(self._watch.argument))
-            if window >= len(self._opened) or self._window is not None:
-                self._error = nested()
-                return
-            self._opened[window] += 1
-            self._window = window
-        elif address == self._watch.closing:
-            self._window = None
-        elif self._window is not None:
-            self._last = (address, size, self._window)
-
-    def opened(self, window: int) -> int:
-        return self._opened[window]
 
     def blocks(self) -> Iterator[Block]:
-        if self._error is not None:
-            raise self._error
+        self._leave(False)  # the block that ended the run
         for (address, size, window, taken), times in self._counts.items():
             yield Block(address, size, window, taken, times)
 
@@ -256,23 +243,28 @@ class _Entry(ctypes.Structure):
     )  # fmt: skip
 
 
+class _Mark(ctypes.Structure):
+    """mark_t of count_blocks.c."""
+
+    _fields_ = (("address", ctypes.c_uint32), ("window", ctypes.c_uint32), ("opens", ctypes.c_uint32))
+
+
 class _InC:
     """Counts in the compiled library, which the engine calls without Python between."""
 
-    def __init__(self, library: Any, engine: Any, watch: _Watch) -> None:
+    def __init__(self, library: Any, engine: Any, uc: Any, kind: int, marks: Sequence[Mark], whole: int) -> None:
         self._library = library
         library.counter_new.restype = ctypes.c_void_p
-        library.counter_used.restype = library.counter_opened.restype = ctypes.c_uint64
-        read_register = ctypes.cast(engine.uc_reg_read, ctypes.c_void_p)
-        address = library.counter_new(watch.windows, ctypes.c_uint32(watch.opening), ctypes.c_uint32(watch.closing),
-                                      read_register, watch.argument)  # fmt: skip
+        library.counter_used.restype = ctypes.c_uint64
+        array = (_Mark * len(marks))(*((m.address, m.window, m.opens) for m in marks))
+        address = library.counter_new(array, len(marks), whole)
         if not address:
             raise MemoryError
         self._counter = ctypes.c_void_p(address)
         self._handle = ctypes.c_size_t()
         callback = ctypes.cast(library.counter_block, ctypes.c_void_p)
         # A range that ends before it begins means everywhere (uc_hook_add in unicorn.h).
-        status = engine.uc_hook_add(watch.uc._uch, ctypes.byref(self._handle), watch.block, callback, self._counter,
+        status = engine.uc_hook_add(uc._uch, ctypes.byref(self._handle), kind, callback, self._counter,
                                     ctypes.c_uint64(1), ctypes.c_uint64(0))  # fmt: skip
         if status:
             raise RuntimeError(f"unicorn refuses the block hook: {status}")
@@ -283,17 +275,10 @@ class _InC:
     def __exit__(self, *_: object) -> None:
         self._library.counter_free(self._counter)
 
-    def opened(self, window: int) -> int:
-        return int(self._library.counter_opened(self._counter, window))
-
     def blocks(self) -> Iterator[Block]:
-        match self._library.counter_failed(self._counter):
-            case 0:
-                entries = (_Entry * self._library.counter_used(self._counter))()
-                self._library.counter_entries(self._counter, entries)
-                for e in entries:
-                    yield Block(e.address, e.size, e.window, bool(e.taken), e.count)
-            case 1:
-                raise MemoryError
-            case _:
-                raise nested()
+        if self._library.counter_end(self._counter):
+            raise MemoryError
+        entries = (_Entry * self._library.counter_used(self._counter))()
+        self._library.counter_entries(self._counter, entries)
+        for e in entries:
+            yield Block(e.address, e.size, None if e.window == NO_WINDOW else e.window, bool(e.taken), e.count)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinycomp.emit.emulator import FOLDER
+from tinycomp.emit.emulator import FOLDER, link_flags
 from tinycomp.emit.library import environment
 from tinycomp.errors import BadInput, DoesNotFit, OutputsDiffer, Unsupported
 from tinycomp.harness import frames, tools
@@ -61,15 +61,10 @@ def build(directory: Path, board: Board, name: str, out: Path, *, trace: bool = 
             if done.returncode:
                 raise OutputsDiffer(f"the emitted C does not compile:\n{_head(done.stderr)}", where=board.core.compiler)
     elf = out / "firmware.elf"
-    _check(_run([cc, *link_flags(board, directory / FOLDER / "link.ld"), *(f"-Wl,--defsym={d}" for d in definitions),
-                 *objects, "-lm", "-lc", "-lgcc", "-o", str(elf)]), board)  # fmt: skip
+    script = ["-T", str(directory / FOLDER / "link.ld"), *(f"-Wl,--defsym={d}" for d in definitions)]
+    link = [cc, *board.core.flags, *link_flags(board.core), *script, *objects, "-lm", "-lc", "-lgcc", "-o", str(elf)]
+    _check(_run(link), board)
     return Firmware(elf, board)
-
-
-def link_flags(board: Board, script: Path) -> list[str]:
-    """The compiler's flags for linking firmware with that linker script."""
-    small = ["--specs=nano.specs"] if "arm" in board.core.features else []  # riscv: cores.toml names picolibc
-    return [*board.core.flags, *small, "-nostartfiles", "-T", str(script), "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments"]
 
 
 def where_is(firmware: Firmware, address: int) -> str:

@@ -1,6 +1,6 @@
 """Frames on a serial line: sync, type, sequence number, length, payload, CRC-32. docs/protocol.md describes them.
 
-No input or output here: bytes become frames and frames bytes. The firmware's half is templates/project/serve.c.j2.
+No input or output here: bytes become frames and frames bytes. The firmware's half is templates/project/frames.c.j2.
 """
 
 from __future__ import annotations

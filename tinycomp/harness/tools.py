@@ -34,6 +34,6 @@ def platformio() -> str:
     """PlatformIO's command line, beside this Python or on PATH. Raises ToolMissing."""
     for name in ("pio", "platformio"):
         beside = Path(sys.executable).with_name(name)
-        if path := shutil.which(beside) or shutil.which(name):
+        if path := shutil.which(str(beside)) or shutil.which(name):
             return path
     raise ToolMissing("PlatformIO is not installed", fix="pip install 'tinycomp[emulate]', or pip install platformio")

@@ -56,7 +56,8 @@ def verify_native(library: Path, name: str, source: Graph, graph: Graph, cases: 
 
 
 def verify_emulated(directory: Path, board: Board, manifest: Mapping[str, Any], source: Graph, graph: Graph,
-                    cases: Sequence[Case], *, progress: Callable[[int], None] = lambda done: None) -> Verified:  # fmt: skip
+                    cases: Sequence[Case], *,
+                    progress: Callable[[int], None] = lambda done: None) -> Verified:  # fmt: skip
     """The same with the build's firmware in QEMU, on the emulated board that runs the board's instruction set.
 
     Raises what qemu.run_emulated raises as well.
@@ -98,7 +99,9 @@ def equal(found: Array, wanted: Array) -> bool:
     return bool((np.abs(a - b) <= FLOAT_TOLERANCE * np.maximum(1.0, np.abs(b))).all())
 
 
-def _blame(graph: Graph, case: Case, k: int, output: int, found: Array, wanted: Array, rows: Sequence[Row]) -> OutputsDiffer:
+def _blame(
+    graph: Graph, case: Case, k: int, output: int, found: Array, wanted: Array, rows: Sequence[Row]
+) -> OutputsDiffer:
     """Name the first of the rows that is not the interpreter's."""
     values = interpret.run(graph, case, keep=True)
     nodes = [n for n in graph.nodes if not ops.operator(n).view]
@@ -111,8 +114,8 @@ def _blame(graph: Graph, case: Case, k: int, output: int, found: Array, wanted: 
         if not equal(got, expected):
             return OutputsDiffer(f"case {k}: {_first(got, expected, row.row * size, t)}",
                                  where=f"layer {row.layer} {nodes[row.layer].name}",
-                                 fix="this is a bug in tinycomp or a changed file in lib/; build again, and report it if "
-                                     "it stays")  # fmt: skip
+                                 fix="this is a bug in tinycomp or a changed file in lib/; build again, and report it "
+                                     "if it stays")  # fmt: skip
     first = _first(found.ravel(), wanted.ravel(), 0, graph.tensors[graph.outputs[output]])
     return OutputsDiffer(f"case {k}, output {output}: {first}; every layer equals the simplified graph, so a pass has "
                          "changed the model", where="passes",

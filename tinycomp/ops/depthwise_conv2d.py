@@ -250,6 +250,16 @@ def _is_int8(node: Node, graph: Graph) -> bool:
     return graph.ins(node)[0].dtype == "int8"
 
 
+def _by_window(node: Node, graph: Graph) -> bool:
+    return _is_int8(node, graph) and not _reduces(node, graph)
+
+
+def _by_column(node: Node, graph: Graph) -> bool:
+    return _by_window(node, graph) and _block(node, graph) is not None
+
+
+_INT8_HELPERS = ("requantize", "clamp_int8")
+
 OPERATOR = Operator(
     attrs=DepthwiseConv2D,
     codecs=(Codec("DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions", _read, _write),),
@@ -257,11 +267,10 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
-        Kernel("reduce", _lower_reduce, _reduces, helpers=("requantize", "clamp_int8")),
-        Kernel("columns", _lower_columns, lambda n, g: _is_int8(n, g) and _block(n, g) is not None and not _reduces(n, g),
-               helpers=("requantize", "clamp_int8")),
-        Kernel("portable", _lower_portable, lambda n, g: _is_int8(n, g) and not _reduces(n, g), helpers=("requantize", "clamp_int8")),
+        Kernel("reduce", _lower_reduce, _reduces, helpers=_INT8_HELPERS),
+        Kernel("columns", _lower_columns, _by_column, helpers=_INT8_HELPERS),
+        Kernel("portable", _lower_portable, _by_window, helpers=_INT8_HELPERS),
         Kernel("float", _lower_float, lambda n, g: not _is_int8(n, g)),
     ),
     macs=_macs,
-)  # fmt: skip
+)

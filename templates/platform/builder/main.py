@@ -1,4 +1,4 @@
-"""Builds firmware for a board in QEMU with the system's cross compiler. Uploading it means running it."""
+"""Builds firmware for a board in QEMU with the system's cross compiler. To upload it is to run it."""
 
 import shutil
 import subprocess
@@ -9,12 +9,13 @@ from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
 
 env = DefaultEnvironment()
 board = env.BoardConfig()
-tools = board.get("build.tools")
-flags = board.get("build.flags")
+tools = board.get("emulator.tools")
+flags = board.get("emulator.compile")
 folder = Path(env.PioPlatform().get_dir())
 
 if not shutil.which(f"{tools}gcc"):
-    sys.exit(f"{tools}gcc is missing: apt-get install {' '.join(board.get('build.packages'))}")
+    sys.stderr.write(f"{tools}gcc is not installed: apt-get install {board.get('emulator.tools_package')}\n")
+    env.Exit(4)
 
 env.Replace(
     AR=f"{tools}gcc-ar",
@@ -36,33 +37,30 @@ env.Replace(
 )
 env.Append(
     ASFLAGS=flags,
-    ASPPFLAGS=["-x", "assembler-with-cpp"],
     CCFLAGS=[*flags, "-Os", "-g", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections"],
     CFLAGS=["-std=gnu99"],
     CXXFLAGS=["-fno-rtti", "-fno-exceptions", "-fno-threadsafe-statics"],
-    LINKFLAGS=[*flags, "-nostartfiles", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments"],
+    CPPPATH=["$PROJECT_SRC_DIR"],
+    LINKFLAGS=[*flags, *board.get("emulator.link")],
     LIBS=["m", "c", "gcc"],
 )
-if "--specs=picolibc.specs" not in flags and "arm" in tools:
-    env.Append(LINKFLAGS=["--specs=nano.specs"])
-
-env.Append(CPPPATH=["$PROJECT_SRC_DIR"])
 env.BuildSources(str(Path("$BUILD_DIR") / "emulator"), str(folder), src_filter=["-<*>", "+<*.c>"])
 
 
 def run(target, source, env):
-    """Run the firmware in QEMU and hand on its exit status; what it prints is shown."""
-    del target
-    program = board.get("qemu.program")
-    if not shutil.which(program):
-        print(f"{program} is missing: apt-get install {board.get('qemu.package')}", file=sys.stderr)
+    """Show what the firmware prints; its exit status becomes PlatformIO's."""
+    del target, env
+    qemu = board.get("emulator.qemu")
+    if not shutil.which(qemu):
+        sys.stderr.write(f"{qemu} is not installed: apt-get install {board.get('emulator.qemu_package')}\n")
         return 4
-    done = subprocess.run([program, *board.get("qemu.args"), "-kernel", str(source[0])], stdin=subprocess.DEVNULL)
-    return done.returncode
+    command = [qemu, *board.get("emulator.arguments"), "-kernel", str(source[0])]
+    return subprocess.run(command, stdin=subprocess.DEVNULL).returncode
 
 
 program = env.BuildProgram()
-size = env.AddPlatformTarget("size", program, env.VerboseAction("$SIZEPRINTCMD", "Calculating size $SOURCE"), "Program size")
+size = env.VerboseAction("$SIZEPRINTCMD", "Calculating size $SOURCE")
+env.AddPlatformTarget("size", program, size, "Program size")
 env.AddPlatformTarget("upload", program, env.VerboseAction(run, "Running $SOURCE in QEMU"), "Run in QEMU")
 AlwaysBuild(env.Alias("nobuild", program))
-Default([env.Alias("buildprog", program, program), size])
+Default(env.Alias("buildprog", program, program))
