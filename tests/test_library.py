@@ -195,3 +195,40 @@ def test_any_text_becomes_a_c_prefix(text, name):
 def test_a_name_that_is_no_c_prefix_is_refused_with_one_that_is(name):
     with pytest.raises(BadInput, match="--name"):
         checked_name(name)
+
+
+@needs_cc
+def test_pushed_rows_frame_after_frame_with_and_without_reset(tmp_path):
+    emit(tmp_path, twins(), stream="push")
+    main = """
+#include "net.h"
+#include <stdio.h>
+#include <string.h>
+static _Alignas(16) uint8_t arena[NET_ARENA_SIZE];
+static net_ctx_t ctx;
+static int8_t row[NET_INPUT0_ROW_BYTES];
+static int frame(int seed) {
+  int status = -1;
+  for (int r = 0; r < NET_INPUT0_ROWS; r++) {
+    for (size_t i = 0; i < sizeof row; i++) row[i] = (int8_t)(seed * 31 + r * 7 + (int)i);
+    status = net_push_row(&ctx, row);
+    if (status != (r + 1 == NET_INPUT0_ROWS ? NET_OK : NET_ERROR_NOT_READY)) return -1000;
+  }
+  const int8_t *y = net_output(&ctx, 0);
+  int sum = 0;
+  for (int i = 0; i < NET_OUTPUT0_ELEMENTS; i++) sum = sum * 5 + y[i] & 0xffff;
+  return sum;
+}
+int main(void) {
+  if (net_push_row(&ctx, row) != NET_ERROR_BAD_ARGUMENT) return 1;
+  net_init(&ctx, arena, sizeof arena);
+  if (net_push_row(&ctx, NULL) != NET_ERROR_BAD_ARGUMENT || net_push_row(NULL, row) != NET_ERROR_BAD_ARGUMENT) return 2;
+  if (net_input(&ctx, 0) != NULL || net_invoke(&ctx) != NET_ERROR_NOT_READY) return 3;
+  const int a = frame(1), b = frame(2);
+  net_push_row(&ctx, row); /* half a frame, forgotten */
+  net_reset(&ctx);
+  printf("%d", a == frame(1) && b == frame(2) && a == frame(1) && a != b && a >= 0);
+  return 0;
+}
+"""
+    assert compiled(tmp_path, main.replace("* 5 + y[i] &", "* 5 + y[i]) &").replace("sum = sum", "sum = (sum"), "net.c", "net_data.c") == "1"

@@ -139,7 +139,7 @@ def _function(env: jinja2.Environment, f: Function, program: Program) -> tuple[s
     parts += ["int y"] if f.access == "reduce" else []
     parts += [f"const {t} *c{i}" for i, t in enumerate(f.data_types)]
     parts += [f"int32_t {a}" for a in used]
-    return render(f"static void {f.symbol}({', '.join(parts)})"), used
+    return render(f"KERNEL static void {f.symbol}({', '.join(parts)})"), used
 
 
 def _address(program: Program, tensor: str, name: str) -> str:
