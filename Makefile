@@ -7,7 +7,7 @@ find-python = for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done
 PYTHON ?= $(shell $(find-python))
 
-.PHONY: help demo test quick lint bench clean
+.PHONY: help demo test quick lint bench clean setup-emulators
 .DELETE_ON_ERROR:
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test    ruff, pyright, every test (FLAGS=... goes to pytest)"
 	@echo "make quick   the tests that are not slow, for the inner loop"
 	@echo "make lint    ruff and pyright alone"
+	@echo "make setup-emulators   compilers, QEMU and PlatformIO's build tool for the emulated boards"
 	@echo "make bench   build time, start-up time, growth with model size"
 	@echo "make clean   remove $(VENV), build/ and caches"
 
@@ -31,6 +32,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+setup-emulators: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e '.[emulate]'
+	$(BIN)/tinycomp setup-emulators
 
 bench: $(VENV)/.installed compiler
 	@$(BIN)/python benchmarks/run.py

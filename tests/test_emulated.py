@@ -10,10 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.emulated import BOARDS, EMULATED, every_core, folder_of, needs_tools, quiet
 from tests.firmware import convolution
-from tests.support import activation, constant, per_channel, quant, random_inputs, reference, same, single
+from tests.support import (
+    SHARED,
+    activation,
+    constant,
+    needs_shared,
+    per_channel,
+    quant,
+    random_inputs,
+    reference,
+    same,
+    single,
+)
+from tinycomp.cli import main
 from tinycomp.emit.emulator import Span, emulator_files
 from tinycomp.errors import BadInput, DoesNotFit, OutputsDiffer, ToolMissing, Unsupported
 from tinycomp.harness import firmware, qemu, setup, tools
@@ -177,6 +190,26 @@ def test_c_that_does_not_compile_is_shown(tmp_path: Path):
         faulty("int tc_app_start(void) { return nobody; }", M4, tmp_path)
 
 
+@needs_shared
+def test_the_command_line_verifies_and_runs_a_real_boards_build_on_the_emulator(tmp_path: Path):
+    needs_tools(M4)
+    out, inputs = tmp_path / "out", tmp_path / "x.npy"
+    np.save(inputs, np.arange(-5, 5, dtype=np.int8).reshape(10, 1))
+    model = str(SHARED / "models" / "hello_world_int8.tflite")
+    answers: list[str] = []
+    for command in (
+        ["build", model, "--board", "nucleo_f446re", "-o", str(out)],
+        ["verify", str(out), "--on", "emulator", "--cases", "5"],
+        ["run", str(out), "--on", "emulator", "--inputs", str(inputs)],
+        ["run", str(out), "--on", "native", "--inputs", str(inputs)],
+    ):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+        answers.append(done.output)
+    assert re.search(r"5 inputs on emulator, outputs equal to the last bit; stack \d+ bytes", answers[1])
+    assert answers[2] == answers[3]
+
+
 @pytest.mark.parametrize("part", ["emulator/startup.c", "lib/net/library.json", "lib/net/src/net.c"])
 def test_a_folder_with_files_missing_is_refused(part: str, tmp_path: Path):
     needs_tools(M4)
@@ -254,11 +287,15 @@ def platformio(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str,
     folder = tmp_path_factory.mktemp("core")
     try:
         pio = tools.platformio()
-        wanted = setup.platformio_core()
-        setup.provision_scons(setup.Core(folder, wanted.scons))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PLATFORMIO_CORE_DIR", str(folder))
+            core = setup.platformio_core()
+        assert not setup.has_scons(core)
+        setup.provision_scons(core)
     except ToolMissing as error:
         pytest.skip(f"PlatformIO or its SCons cannot be had: {error}")
-    assert setup.has_scons(setup.Core(folder, wanted.scons))
+    assert core.folder == folder
+    assert setup.has_scons(core)
     return pio, {**quiet(), "PLATFORMIO_CORE_DIR": str(folder)}
 
 

@@ -110,7 +110,7 @@ def test_the_layers_add_up_to_nearly_the_whole_and_the_answer_is_right(board_id:
     board = ready(board_id)
     found = profiled(board, build_of(board_id))
     assert [layer.name for layer in found.layers] == ["conv2d_0", "conv2d_1", "softmax_2"]
-    assert 0.98 * found.instructions < sum(x.instructions for x in found.layers) < 1.005 * found.instructions
+    assert 0.98 * found.instructions < sum(x.instructions for x in found.layers) < 1.002 * found.instructions
     assert all(x.instructions > 1000 for x in found.layers)
     assert found.stack_bytes > 0
     assert found.stack_bytes % 4 == 0
@@ -122,7 +122,7 @@ def test_the_layers_add_up_to_nearly_the_whole_and_the_answer_is_right(board_id:
     else:
         assert found.cycles is not None
         assert 0.5 * found.instructions < found.cycles < 3 * found.instructions
-        assert 0.98 * found.cycles < sum(x.cycles or 0 for x in found.layers) < 1.01 * found.cycles
+        assert 0.98 * found.cycles < sum(x.cycles or 0 for x in found.layers) < 1.002 * found.cycles
         assert "modelled" in found.how
         assert ("publishes no table" in found.how) != board.core.timing.published
 
@@ -139,6 +139,17 @@ def test_the_count_depends_on_the_input_and_not_on_the_folder(build_of, copy_of)
     first = figures(profiled(board, build_of("emu_cortex_m4")))
     assert figures(profiled(board, copy_of("emu_cortex_m4"))) == first
     assert figures(profiled(board, build_of("emu_cortex_m4"), case=0)) != first
+
+
+@pytest.mark.parametrize("stream", ["off", "on", "push"])
+def test_rows_that_stream_are_counted_for_the_layer_that_makes_them(stream: str, tmp_path: Path):
+    board = ready("emu_cortex_m4")
+    found = profiled(board, built("emu_cortex_m4", tmp_path / "out", stream=stream))
+    same(found.outputs, reference(net(), random_inputs(net())[3]), stream)
+    # Both convolutions have the same shape, whatever the order in which their rows come.
+    first, second, _ = (layer.instructions for layer in found.layers)
+    assert first == pytest.approx(second, rel=0.05)
+    assert 0.9 * found.instructions < sum(layer.instructions for layer in found.layers) < 1.002 * found.instructions
 
 
 def test_unoptimised_flags_in_library_json_are_what_is_measured(copy_of):

@@ -183,11 +183,17 @@ def read_manifest(out: Path) -> Mapping[str, Any] | None:
     return manifest if manifest.get("tool") == "tinycomp" else None
 
 
-def reopen(out: Path) -> tuple[Mapping[str, Any], Front]:
-    """The manifest and the graphs of a build folder, made again from its copy of the model. Raises BadInput."""
+def manifest_of(out: Path) -> Mapping[str, Any]:
+    """The manifest of a build folder. Raises BadInput where `out` is not one."""
     manifest = read_manifest(out)
     if manifest is None:
         raise BadInput("is not a folder that `tinycomp build` made", where=str(out), fix="give the build's folder")
+    return manifest
+
+
+def reopen(out: Path) -> tuple[Mapping[str, Any], Front]:
+    """The manifest and the graphs of a build folder, made again from its copy of the model. Raises BadInput."""
+    manifest = manifest_of(out)
     model = frontend.load(out / MODEL_COPY)
     return manifest, frontend.front(model, manifest["options"]["reference"])
 

@@ -152,12 +152,15 @@ def ops(as_json: bool) -> None:
 
 @main.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--on", "where", type=click.Choice(["native", "emulator"]), default="native", show_default=True,
+@click.option("--on", "where", type=click.Choice(["native", "emulator", "device"]), default="native",
+              show_default=True,
               help="native: the host's compiler under AddressSanitizer and UndefinedBehaviorSanitizer. "
-                   "emulator: the firmware in QEMU, on the board's kind of core.")  # fmt: skip
+                   "emulator: the firmware in QEMU, on the board's kind of core. "
+                   "device: the board itself, over its serial port.")  # fmt: skip
+@click.option("--port", metavar="PORT", help="The device's serial port. Default: the only one there is.")
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE", help=".npz or .npy; default: random inputs.")
 @click.option("--cases", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many random inputs.")
-def verify(directory: Path, where: Where, inputs: Path | None, cases: int) -> None:
+def verify(directory: Path, where: Where, port: str | None, inputs: Path | None, cases: int) -> None:
     """Run the C in DIR and compare it with the model, bit for bit; names the first layer that differs."""
     from tinycomp import build as builder
     from tinycomp import terminal
@@ -168,9 +171,9 @@ def verify(directory: Path, where: Where, inputs: Path | None, cases: int) -> No
     given = load_cases(inputs, front.source) if inputs else random_cases(front.source, cases)
     name = manifest["name"]
     with terminal.progress(f"verifying {name}", len(given)) as advance:
-        done = runner.verify(directory, manifest, front.source, front.graph, given, where, progress=advance)
+        done = runner.verify(directory, manifest, front.source, front.graph, given, where, port, progress=advance)
     exact = "equal to the last bit" if done.worst == 0.0 else f"equal within 1e-5 (largest difference {done.worst:.2g})"
-    more = "no sanitizer complaint" if done.stack_bytes is None else f"stack {done.stack_bytes:,} bytes"
+    more = "no sanitizer complaint" if where == "native" else f"stack {done.stack_bytes or 0:,} bytes"
     click.echo(f"{name}: {done.cases} inputs on {where}, outputs {exact}; {more}")
 
 
@@ -178,8 +181,9 @@ def verify(directory: Path, where: Where, inputs: Path | None, cases: int) -> No
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--inputs", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".npy or .npz.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write outputs here (.npy or .npz).")
-@click.option("--on", "where", type=click.Choice(["native", "emulator"]), default="native", show_default=True)
-def run(directory: Path, inputs: Path, out: Path | None, where: Where) -> None:
+@click.option("--on", "where", type=click.Choice(["native", "emulator", "device"]), default="native", show_default=True)
+@click.option("--port", metavar="PORT", help="The device's serial port. Default: the only one there is.")
+def run(directory: Path, inputs: Path, out: Path | None, where: Where, port: str | None) -> None:
     """Run the C in DIR on the inputs; outputs to stdout or a file."""
     import numpy as np
 
@@ -188,7 +192,7 @@ def run(directory: Path, inputs: Path, out: Path | None, where: Where) -> None:
     from tinycomp.harness.inputs import load_cases
 
     manifest, front = builder.reopen(directory)
-    answers = runner.run(directory, manifest, front.graph, load_cases(inputs, front.source), where)
+    answers = runner.run(directory, manifest, front.graph, load_cases(inputs, front.source), where, port)
     stacked = [np.stack([case[i] for case in answers]) for i in range(len(front.graph.outputs))]
     if out is None:
         _print_outputs(front.graph.outputs, stacked)
@@ -207,16 +211,18 @@ def _print_outputs(names: tuple[str, ...], stacked: list[Array]) -> None:
 
 @main.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--on", "where", type=click.Choice(["emulator"]), default="emulator", show_default=True,
-              help="emulator: exact instructions of the board's core; cycles where they can be modelled.")  # fmt: skip
+@click.option("--on", "where", type=click.Choice(["emulator", "device"]), default="emulator", show_default=True,
+              help="emulator: exact instructions of the board's core; cycles where they can be modelled. "
+                   "device: ticks of the board's own timer.")  # fmt: skip
+@click.option("--port", metavar="PORT", help="The device's serial port. Default: the only one there is.")
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE",
               help=".npz or .npy, the first case counts; default: a random input.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
-def profile(directory: Path, where: str, inputs: Path | None, as_json: bool) -> None:
+def profile(directory: Path, where: Where, port: str | None, inputs: Path | None, as_json: bool) -> None:
     """Instructions and modelled cycles of one inference, per layer and in all."""
     from tinycomp import build as builder
     from tinycomp import terminal
-    from tinycomp.harness import counts
+    from tinycomp.harness import counts, device, runner
     from tinycomp.harness.inputs import load_cases, random_cases
     from tinycomp.report import profile as text
     from tinycomp.target import load_board
@@ -224,6 +230,13 @@ def profile(directory: Path, where: str, inputs: Path | None, as_json: bool) -> 
     manifest, front = builder.reopen(directory)
     board, name = load_board(manifest["options"]["board"]), manifest["name"]
     case = load_cases(inputs, front.source)[0] if inputs else random_cases(front.source, 4)[-1]
+    if where == "device":
+        measured = runner.profile_device(directory, manifest, front.graph, case, port)
+        if as_json:
+            click.echo(json.dumps(measured, indent=1))
+        else:
+            terminal.show(f"{name} on {board.title}", device.profile_sections(measured))
+        return
     with terminal.status(f"counting {name} on {board.core.title} in the {where}", quiet=as_json):
         found = counts.profile(directory, board, manifest, front.graph, case)
     if as_json:
@@ -250,6 +263,20 @@ def report(directory: Path, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1))
     else:
         terminal.show(text.headline(facts), text.sections(facts))
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--port", metavar="PORT", help="The serial port to upload to. Default: PlatformIO finds it.")
+@click.option("--monitor", is_flag=True, help="Show what the board prints afterwards.")
+def flash(directory: Path, port: str | None, monitor: bool) -> None:
+    """Build and upload with PlatformIO; an emulated board's firmware starts in the emulator."""
+    from tinycomp import build as builder
+    from tinycomp.harness import device
+    from tinycomp.target import load_board
+
+    manifest = builder.manifest_of(directory)
+    device.flash(directory, load_board(manifest["options"]["board"]), port, monitor)
 
 
 @main.command("setup-emulators")

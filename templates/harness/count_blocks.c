@@ -63,7 +63,7 @@ counter_t *counter_new(const mark_t *marks, uint32_t count, uint32_t whole)
 {
   counter_t *c = calloc(1, sizeof *c);
   if (c == NULL) return NULL;
-  c->places = 1u << 16;
+  c->places = 1u << 12;
   c->table = calloc(c->places, sizeof *c->table);
   c->marks = calloc(count + 1u, sizeof *c->marks);
   c->whole = whole;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +70,10 @@ def build(directory: Path, board: Board, name: str, out: Path, *, trace: bool = 
 
 def where_is(firmware: Firmware, address: int) -> str:
     """`function (file:line)` of a code address, empty where nothing is known of it."""
-    found = _run([f"{firmware.board.core.tools}addr2line", "-f", "-s", "-e", str(firmware.elf), hex(address)])
+    tool = shutil.which(f"{firmware.board.core.tools}addr2line")
+    if tool is None:
+        return ""
+    found = _run([tool, "-f", "-s", "-e", str(firmware.elf), hex(address)])
     function, _, line = found.stdout.strip().partition("\n")
     return "" if found.returncode or not function or function == "??" else f"{function} ({line})"
 

@@ -27,7 +27,9 @@ from tinycomp.ir import Array, Graph
 from tinycomp.target import Board
 
 TIME_LIMIT = 300.0  # seconds for one run
-_FAULT = re.compile(r"tinycomp fault: (?P<what>[^;\n]+)(?:; pc (?P<pc>0x\w+))?(?:; address (?P<address>0x\w+))?(?:; sp (?P<sp>0x\w+))?")
+_FAULT = re.compile(
+    r"tinycomp fault: (?P<what>[^;\n]+)(?:; pc (?P<pc>0x\w+))?(?:; address (?P<address>0x\w+))?(?:; sp (?P<sp>0x\w+))?"
+)
 _LOCK_UP = re.compile(r"Lockup: |lockup", re.IGNORECASE)
 _PC = re.compile(r"\bR15=([0-9a-f]{8})")
 
@@ -69,7 +71,9 @@ def run_emulated(directory: Path, board: Board, manifest: Mapping[str, Any], gra
         return run_firmware(made, graph, cases, timeout=timeout)
 
 
-def run_firmware(made: Firmware, graph: Graph, cases: Sequence[Sequence[Array]], *, timeout: float = TIME_LIMIT) -> EmulatedRun:
+def run_firmware(
+    made: Firmware, graph: Graph, cases: Sequence[Sequence[Array]], *, timeout: float = TIME_LIMIT
+) -> EmulatedRun:
     """Run every case (the graph's inputs in order) on firmware that is built already; see `run_emulated`."""
     sizes = [graph.tensors[name].bytes for name in graph.outputs]
     asked = [messages.inference([np.ascontiguousarray(x).tobytes() for x in case], sizes) for case in cases]
@@ -95,7 +99,7 @@ def _converse(made: Firmware, requests: bytes, cases: int, timeout: float) -> by
         except subprocess.TimeoutExpired:
             data = answers.read_bytes() if answers.exists() else b""
             raise OutputsDiffer(f"did not finish in {timeout:g} s, {_inferences(data)} of {cases} inferences done",
-                                where=made.board.id, fix="an endless loop, or a time limit too short") from None  # fmt: skip
+                                where=made.board.id, fix="an endless loop, or too little time") from None  # fmt: skip
         data = answers.read_bytes() if answers.exists() else b""
     if done.returncode:
         raise _failure(made, done, data, cases)
@@ -107,12 +111,14 @@ def _failure(made: Firmware, done: subprocess.CompletedProcess[bytes], data: byt
     after = f"after {_inferences(data)} of {cases} inferences"
     fault = _FAULT.search(said)
     if done.returncode == FAULT_STATUS and fault:
-        return OutputsDiffer(f"{fault['what']}{_place(made, fault)}, {after}", where=made.board.id, fix=_advice(made, fault["what"]))
+        return OutputsDiffer(
+            f"{fault['what']}{_place(made, fault)}, {after}", where=made.board.id, fix=_advice(made, fault["what"])
+        )
     if _LOCK_UP.search(said):
         pc = _PC.search(said)
         place = f" at {pc[1]} {firmware.where_is(made, int(pc[1], 16))}".rstrip() if pc else ""
         return OutputsDiffer(f"lock-up, a fault inside the fault handler{place}, {after}", where=made.board.id,
-                             fix="memory has been overwritten: run it natively under sanitizers (--on native)")  # fmt: skip
+                             fix="memory was overwritten: run it natively under sanitizers (--on native)")  # fmt: skip
     text = data.partition(SYNC)[0].decode(errors="replace").strip()
     lines = "\n".join([*text.splitlines()[-3:], *said.strip().splitlines()[:8]])
     return OutputsDiffer(f"left with status {done.returncode}, {after}\n{lines}", where=made.board.id)

@@ -47,7 +47,8 @@ def setup(say: Say) -> None:
     if has_scons(core):
         say(f"PlatformIO has its build tool: {core.folder / 'packages' / 'tool-scons'}")
     else:
-        say(f"PlatformIO gets SCons {scons_version(core.scons)} from PyPI: {provision_scons(core, say)}")
+        folder = provision_scons(core, say)
+        say(f"PlatformIO has SCons {scons_version(core.scons)} from PyPI as its build tool: {folder}")
     say("The emulated boards are ready.")
 
 

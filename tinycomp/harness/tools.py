@@ -1,4 +1,4 @@
-"""The programs that others have to install: cross compilers, QEMU, PlatformIO. Found on PATH, or named with a package."""
+"""Programs that have to be installed: cross compilers, QEMU, PlatformIO. Found, or named with their packages."""
 
 from __future__ import annotations
 
