@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tinycomp.harness import counts_elf
-from tinycomp.harness.counts_elf import Elf
-from tinycomp.harness.counts_firmware import Memory
+from tinycomp.harness.counting import program
+from tinycomp.harness.counting.firmware import Memory
+from tinycomp.harness.counting.program import Elf
 from tinycomp.target import Core, load_core
 
 PLAIN = Memory(boot=0, code=0x1000, code_bytes=1 << 20, data=0x2000_0000, data_bytes=1 << 16)
@@ -148,7 +148,7 @@ def assemble(core: Core, body: str, folder: Path, *, status: int = 0, memory: Me
     command = [core.compiler, *flags, *link, "p.s", "-o", "p.elf"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return counts_elf.read(folder / "p.elf")
+    return program.read(folder / "p.elf")
 
 
 def machine_code(core: Core, body: str, folder: Path) -> bytes:

@@ -22,8 +22,8 @@ from tinycomp import build as builder
 from tinycomp import frontend
 from tinycomp.cli import main
 from tinycomp.errors import BadInput, OutputsDiffer, ToolMissing, Unsupported
-from tinycomp.harness import counts
-from tinycomp.harness.counts import Profile
+from tinycomp.harness.counting import profile as counts
+from tinycomp.harness.counting.profile import Profile
 from tinycomp.ir import Graph, Node, Quant, Tensor
 from tinycomp.ops.softmax import Softmax
 from tinycomp.target import Board, load_board

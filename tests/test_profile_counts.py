@@ -10,9 +10,9 @@ import pytest
 from tests.assembly import ARM_LOOP, RISCV_LOOP, XTENSA_LOOP, assemble, between, core, machine_code, mark
 from tests.support import needs_cc
 from tinycomp.errors import OutputsDiffer
-from tinycomp.harness import counts_qemu, counts_unicorn
-from tinycomp.harness.counts_cycles import Cost, Coster
-from tinycomp.harness.counts_window import Window
+from tinycomp.harness.counting import arm, plugin
+from tinycomp.harness.counting.cycles import Cost, Coster
+from tinycomp.harness.counting.window import Window
 from tinycomp.target import load_cores
 
 # MOVS; 100 times LDR, ADDS, STR, SUBS; BNE taken 99 times and once not.
@@ -33,7 +33,7 @@ in_c_and_python = pytest.mark.parametrize("python", [False, True], ids=["in C", 
 @pytest.mark.parametrize("name", LOOP_CYCLES)
 def test_a_loop_costs_what_the_manual_says(name: str, python: bool, tmp_path: Path):
     elf = assemble(core(name), between(1, ARM_LOOP), tmp_path)
-    counted = counts_unicorn.count(elf, core(name), 1, python=python)
+    counted = arm.count(elf, core(name), 1, python=python)
     assert counted.windows == (NOTHING, Window(501, LOOP_CYCLES[name]))
 
 
@@ -42,9 +42,9 @@ def test_a_loop_costs_what_the_manual_says(name: str, python: bool, tmp_path: Pa
     ("cortex-m55", ARM_LOOP), ("cortex-m85", ARM_LOOP), ("rv32imc", RISCV_LOOP), ("xtensa-lx106", XTENSA_LOOP),
 ])  # fmt: skip
 def test_a_loop_in_qemu_retires_what_was_counted_by_hand(name: str, body: str, tmp_path: Path):
-    memory = counts_qemu.MACHINES[name].memory
+    memory = plugin.MACHINES[name].memory
     elf = assemble(core(name), between(1, body), tmp_path, memory=memory)
-    counted = counts_qemu.count(elf, core(name), 1, timeout=60)
+    counted = plugin.count(elf, core(name), 1, timeout=60)
     assert counted.windows == (Window(0, None), Window(501, None))
 
 
@@ -56,7 +56,7 @@ LAYERS = between(2, f"  movs r7, #5\n{ROUND}  nop\n")
 @in_c_and_python
 def test_layers_that_come_often_add_up_and_the_rest_is_the_whole_s(python: bool, tmp_path: Path):
     m4 = core("cortex-m4")
-    found = counts_unicorn.count(assemble(m4, LAYERS, tmp_path), m4, 2, python=python).windows
+    found = arm.count(assemble(m4, LAYERS, tmp_path), m4, 2, python=python).windows
     assert [w.instructions for w in found] == [5 * 501, 5, 2 + 5 * 3]
     assert found[0].cycles == 5 * LOOP_CYCLES["cortex-m4"]
     assert sum(w.cycles or 0 for w in found) == 5 * LOOP_CYCLES["cortex-m4"] + 5 + 2 + 5 * 3 + 4 * 2
@@ -65,8 +65,8 @@ def test_layers_that_come_often_add_up_and_the_rest_is_the_whole_s(python: bool,
 @needs_cc
 def test_layers_in_qemu_add_up_in_the_same_way(tmp_path: Path):
     m55 = core("cortex-m55")
-    elf = assemble(m55, LAYERS, tmp_path, memory=counts_qemu.MACHINES[m55.id].memory)
-    assert [w.instructions for w in counts_qemu.count(elf, m55, 2, timeout=60).windows] == [5 * 501, 5, 2 + 5 * 3]
+    elf = assemble(m55, LAYERS, tmp_path, memory=plugin.MACHINES[m55.id].memory)
+    assert [w.instructions for w in plugin.count(elf, m55, 2, timeout=60).windows] == [5 * 501, 5, 2 + 5 * 3]
 
 
 @in_c_and_python
@@ -74,7 +74,7 @@ def test_a_mark_at_the_head_of_a_loop_may_be_met_in_every_round(python: bool, tm
     loop = mark(0, False) + mark(1, True) + "4: subs r7, #1\n  bne 4b\n" + mark(1, False)
     body = mark(2, True) + "  movs r7, #9\n" + between(0, "  nop\n") + loop + mark(2, False)
     m4 = core("cortex-m4")
-    found = counts_unicorn.count(assemble(m4, body, tmp_path), m4, 2, python=python).windows
+    found = arm.count(assemble(m4, body, tmp_path), m4, 2, python=python).windows
     assert [w.instructions for w in found] == [1, 18, 1]
 
 
@@ -82,7 +82,7 @@ def test_a_mark_at_the_head_of_a_loop_may_be_met_in_every_round(python: bool, tm
 def test_cycles_do_not_depend_on_where_the_code_lies(name: str, tmp_path: Path):
     loads = "  movs r2, #100\n1:" + "  ldr r3, [r4]\n" * 20 + "  subs r2, #1\n  bne 1b\n"
     found = {
-        counts_unicorn.count(
+        arm.count(
             assemble(core(name), f".balign 4096\n.space {4096 - gap}\n" + between(0, loads), tmp_path), core(name), 0
         ).windows
         for gap in (0, 8, 16, 24, 32)
@@ -93,39 +93,39 @@ def test_cycles_do_not_depend_on_where_the_code_lies(name: str, tmp_path: Path):
 def test_more_blocks_than_the_table_begins_with_are_all_counted(tmp_path: Path):
     m4 = core("cortex-m4")
     elf = assemble(m4, between(0, "  b . + 2\n" * 3_000), tmp_path)
-    assert counts_unicorn.count(elf, m4, 0).windows[0].instructions == 3_000
+    assert arm.count(elf, m4, 0).windows[0].instructions == 3_000
 
 
 def test_an_undefined_instruction_is_reported_with_its_function(tmp_path: Path):
     elf = assemble(core("cortex-m4"), "  udf #1\n", tmp_path)
     with pytest.raises(OutputsDiffer, match="in reset"):
-        counts_unicorn.count(elf, core("cortex-m4"), 0)
+        arm.count(elf, core("cortex-m4"), 0)
 
 
 def test_a_write_to_where_there_is_no_memory_is_reported(tmp_path: Path):
     elf = assemble(core("cortex-m4"), "  ldr r0, =0x70000000\n  str r0, [r0]\n", tmp_path)
     with pytest.raises(OutputsDiffer, match="in reset"):
-        counts_unicorn.count(elf, core("cortex-m4"), 0)
+        arm.count(elf, core("cortex-m4"), 0)
 
 
 def test_firmware_that_hangs_is_stopped(tmp_path: Path):
     elf = assemble(core("cortex-m4"), "1: b 1b\n", tmp_path)
     with pytest.raises(OutputsDiffer, match=r"did not end in 0\.2 s"):
-        counts_unicorn.count(elf, core("cortex-m4"), 0, timeout=0.2)
+        arm.count(elf, core("cortex-m4"), 0, timeout=0.2)
 
 
 @needs_cc
 def test_firmware_that_hangs_in_qemu_is_stopped(tmp_path: Path):
-    memory = counts_qemu.MACHINES["rv32imc"].memory
+    memory = plugin.MACHINES["rv32imc"].memory
     elf = assemble(core("rv32imc"), "1: j 1b\n", tmp_path, memory=memory)
     with pytest.raises(OutputsDiffer, match="did not end in 1 s"):
-        counts_qemu.count(elf, core("rv32imc"), 0, timeout=1)
+        plugin.count(elf, core("rv32imc"), 0, timeout=1)
 
 
 def test_an_exit_status_other_than_zero_is_an_error(tmp_path: Path):
     elf = assemble(core("cortex-m4"), "", tmp_path, status=3)
     with pytest.raises(OutputsDiffer, match="status 3"):
-        counts_unicorn.count(elf, core("cortex-m4"), 0)
+        arm.count(elf, core("cortex-m4"), 0)
 
 
 # Core, code, instructions, cycles where it falls through, cycles more where the last branch is taken.
@@ -191,8 +191,8 @@ def test_a_block_costs_what_the_table_says(name, code, instructions, cycles, tak
 
 def test_every_core_that_the_engine_runs_has_a_table_of_cycles_and_no_other_core_claims_one():
     cores = load_cores()
-    assert {name for name, found in cores.items() if found.pipeline is not None} == set(counts_unicorn.MODELS)
-    assert not set(counts_unicorn.MODELS) & set(counts_qemu.MACHINES)
+    assert {name for name, found in cores.items() if found.pipeline is not None} == set(arm.MODELS)
+    assert not set(arm.MODELS) & set(plugin.MACHINES)
     same = ("alu", "mul", "mla", "mul_long", "mla_long", "div", "load", "load_next", "store", "branch_taken", "call")
     m4, m33 = cores["cortex-m4"], cores["cortex-m33"]
     assert [getattr(m4.timing, n) for n in same] == [getattr(m33.timing, n) for n in same]

@@ -222,7 +222,8 @@ def profile(directory: Path, where: Where, port: str | None, inputs: Path | None
     """Instructions and modelled cycles of one inference, per layer and in all."""
     from tinycomp import build as builder
     from tinycomp import terminal
-    from tinycomp.harness import counts, device, runner
+    from tinycomp.harness import device, runner
+    from tinycomp.harness.counting import profile as counts
     from tinycomp.harness.inputs import load_cases, random_cases
     from tinycomp.report import profile as text
     from tinycomp.target import load_board

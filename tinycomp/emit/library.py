@@ -26,8 +26,8 @@ inline int long main namespace new operator private protected public register re
 static struct switch template this true typedef union unsigned virtual void volatile while
 """
 HEADERS = """
-assert complex ctype errno fenv frames inttypes iso646 limits locale math port serve setjmp signal stdarg stdbool stddef stdint
-stdio stdlib string tgmath time wchar wctype
+assert complex ctype errno fenv frames inttypes iso646 limits locale math port serve setjmp signal stdarg stdbool
+stddef stdint stdio stdlib string tgmath time wchar wctype
 """
 C_WORDS = frozenset(KEYWORDS.split() + HEADERS.split())
 

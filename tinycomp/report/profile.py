@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinycomp.harness.counts import Profile
+from tinycomp.harness.counting.profile import Profile
 from tinycomp.report.text import Section, number
 from tinycomp.target import Board
 

@@ -16,9 +16,9 @@ from types import MappingProxyType
 from tinycomp import resources
 from tinycomp.errors import OutputsDiffer, ToolMissing
 from tinycomp.harness import native, tools
-from tinycomp.harness.counts_elf import Elf
-from tinycomp.harness.counts_firmware import Memory
-from tinycomp.harness.counts_window import FIRMWARE, Counted, Window
+from tinycomp.harness.counting.firmware import Memory
+from tinycomp.harness.counting.program import Elf
+from tinycomp.harness.counting.window import FIRMWARE, Counted, Window
 from tinycomp.target import Core
 
 

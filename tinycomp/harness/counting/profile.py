@@ -19,9 +19,9 @@ import numpy as np
 
 from tinycomp import ops
 from tinycomp.errors import OutputsDiffer, Unsupported
-from tinycomp.harness import counts_elf, counts_qemu, counts_unicorn
-from tinycomp.harness.counts_firmware import Firmware, Job, Memory, build, library_flags
-from tinycomp.harness.counts_window import FIRMWARE, Counted
+from tinycomp.harness.counting import arm, plugin, program
+from tinycomp.harness.counting.firmware import Firmware, Job, Memory, build, library_flags
+from tinycomp.harness.counting.window import FIRMWARE, Counted
 from tinycomp.ir import NUMPY, Array, Graph
 from tinycomp.target import Board, Core
 
@@ -79,24 +79,24 @@ def profile(directory: Path, board: Board, manifest: Mapping[str, Any], graph: G
 
 def how(core: Core) -> str:
     """Where the figures of this core come from, for people."""
-    if core.id not in counts_unicorn.MODELS or core.pipeline is None:
+    if core.id not in arm.MODELS or core.pipeline is None:
         return "instructions: exact, QEMU; cycles: not modelled, no table of them is published"
     return f"instructions: exact, unicorn; cycles: modelled, no wait states or cache misses; {core.pipeline.source}"
 
 
 def _memory(core: Core, board: str) -> Memory:
-    if core.id in counts_unicorn.MODELS:
+    if core.id in arm.MODELS:
         return UNICORN_MEMORY
-    if core.id in counts_qemu.MACHINES:
-        return counts_qemu.MACHINES[core.id].memory
-    known = sorted({*counts_unicorn.MODELS, *counts_qemu.MACHINES})
+    if core.id in plugin.MACHINES:
+        return plugin.MACHINES[core.id].memory
+    known = sorted({*arm.MODELS, *plugin.MACHINES})
     raise Unsupported(f"no emulator runs {core.title} here", where=f"board {board}",
                       fix=f"build for a board whose core is one of: {', '.join(known)}")  # fmt: skip
 
 
 def _count(firmware: Firmware, job: Job, core: Core, timeout: float) -> tuple[Counted, Counted]:
-    count = counts_unicorn.count if core.id in counts_unicorn.MODELS else counts_qemu.count
-    clean, layered = (counts_elf.read(program) for program in (firmware.clean, firmware.layered))
+    count = arm.count if core.id in arm.MODELS else plugin.count
+    clean, layered = (program.read(elf) for elf in (firmware.clean, firmware.layered))
     return count(clean, core, job.layers, timeout=timeout), count(layered, core, job.layers, timeout=timeout)
 
 

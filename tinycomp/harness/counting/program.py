@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinycomp.harness.counts_tools import package
-from tinycomp.harness.counts_window import Mark
+from tinycomp.harness.counting.tools import package
+from tinycomp.harness.counting.window import Mark
 
 
 @dataclass(frozen=True)

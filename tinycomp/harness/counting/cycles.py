@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from tinycomp.harness.counts_tools import package
+from tinycomp.harness.counting.tools import package
 from tinycomp.target import Core, Pipeline, Timing
 
 

@@ -20,10 +20,10 @@ from typing import Any, Protocol
 from tinycomp import resources
 from tinycomp.errors import OutputsDiffer, ToolMissing
 from tinycomp.harness import native
-from tinycomp.harness.counts_cycles import Cost, Coster
-from tinycomp.harness.counts_elf import Elf
-from tinycomp.harness.counts_tools import package
-from tinycomp.harness.counts_window import FIRMWARE, Counted, Mark, Window, after, within
+from tinycomp.harness.counting.cycles import Cost, Coster
+from tinycomp.harness.counting.program import Elf
+from tinycomp.harness.counting.tools import package
+from tinycomp.harness.counting.window import FIRMWARE, Counted, Mark, Window, after, within
 from tinycomp.target import Core
 
 # Core -> the engine's model of it; Cortex-M0+ differs from M0 in timing alone.
