@@ -11,7 +11,7 @@ PYTHON ?= $(shell $(find-python))
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    build the example model for an ESP32, run its C here, compare with the reference"
+	@echo "make demo    build the example model for an ESP32, run its C here and in an emulator, compare with the reference"
 	@echo "make test    ruff, pyright, every test (FLAGS=... goes to pytest)"
 	@echo "make quick   the tests that are not slow, for the inner loop"
 	@echo "make lint    ruff and pyright alone"
@@ -46,7 +46,7 @@ clean:
 
 # The stamps are older than pyproject.toml when dependencies may have changed.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e .
+	$(BIN)/python -m pip install --quiet -e '.[emulate]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python

@@ -1,4 +1,5 @@
-"""The example model from file to answer, by the command line alone: build it for an ESP32, run its C here, compare.
+"""The example model from file to answer, by the command line alone: build it for an ESP32, run its C here, compare,
+then run the firmware on an emulated Cortex-M4 and count its instructions.
 
     python examples/demo.py [--board BOARD] [--out DIR]
 
@@ -8,7 +9,9 @@ Leaves with 0 when the C's answers equal the recorded ones of TensorFlow Lite Mi
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +46,19 @@ def picture(x: NDArray[np.int8]) -> str:
     return "\n".join("    |" + "".join(INK[v] * 2 for v in row) + "|" for row in levels)
 
 
+def emulated(out: Path) -> None:
+    """The same on an emulated Cortex-M4: bits, stack, instructions, modelled cycles, arena."""
+    missing = [program for program in ("arm-none-eabi-gcc", "qemu-system-arm") if not shutil.which(program)]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        tinycomp("setup-emulators")
+    elif missing:
+        print(f"\nThe firmware in an emulator: left out, {' and '.join(missing)} not installed; try `make setup-emulators`")
+        return
+    tinycomp("build", DIGITS / "digits.tflite", "--board", "emu_cortex_m4", "-o", out)
+    tinycomp("verify", out, "--on", "emulator", "--inputs", DIGITS / "samples.npz")
+    tinycomp("profile", out, "--on", "emulator")
+
+
 def main() -> int:
     """Build, run, compare."""
     parser = argparse.ArgumentParser(description="build and run the example model")
@@ -69,7 +85,8 @@ def main() -> int:
     if equal != len(y):
         print(f"demo FAILED: {len(y) - equal} of {len(y)} answers differ from the reference")
         return 1
-    print(f"demo OK: {equal} of {len(y)} answers equal the reference bit for bit. The {given.board} project: {out}")
+    emulated(out.parent / f"{out.name}-m4")
+    print(f"\ndemo OK: {equal} of {len(y)} answers equal the reference bit for bit. The {given.board} project: {out}")
     return 0
 
 

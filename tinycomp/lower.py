@@ -26,12 +26,7 @@ def lower(graph: Graph, recipe: Recipe, features: frozenset[str] = frozenset()) 
     nodes = tuple(n for n in graph.nodes if not ops.operator(n).view)
     chosen = [_choose(n, graph, recipe, features) for n in nodes]
     functions = _functions(chosen, share=recipe.opt == "size")
-    pushed = recipe.stream == "push"
-    model = timeline.model(graph, [timeline.Chosen(c.node, c.access, c.leaf.scratch) for c in chosen],
-                           held=not pushed, whole=recipe.stream == "off")  # fmt: skip
-    cut = _segments(model, recipe)
-    counters = COUNTER_BYTES * cut[0].end if pushed else 0
-    layout = lay_out(model, cut, 16 if "mve" in features else 4, counters)
+    model, cut, layout = _plan(graph, chosen, recipe, 16 if "mve" in features else 4)
     places = {name: _place(graph.tensors[name], model, layout) for name in model.storage_of}
     store, steps = _Store(), list[Step]()
     for i, (node, choice, function) in enumerate(zip(nodes, chosen, functions, strict=True)):
@@ -56,13 +51,28 @@ def lower(graph: Graph, recipe: Recipe, features: frozenset[str] = frozenset()) 
     )  # fmt: skip
 
 
-def _segments(model: timeline.Model, recipe: Recipe) -> list[segments.Segment]:
-    if recipe.stream == "off":
-        return segments.layer_by_layer(model)
+def _plan(
+    graph: Graph, chosen: Sequence[_Choice], recipe: Recipe, align: int
+) -> tuple[timeline.Model, list[segments.Segment], Layout]:
+    """Rows, the order of their computation, and their addresses.
+
+    Streaming is not kept where it needs as much memory as layer after layer does: loops are simpler.
+    """
+    nodes = [timeline.Chosen(c.node, c.access, c.leaf.scratch) for c in chosen]
     if recipe.stream == "push":
+        model = timeline.model(graph, nodes, held=False)
         _require_rows(model)
-        return segments.best(model, pushed=model.inputs[0])
-    return segments.best(model)
+        cut = segments.best(model, pushed=model.inputs[0])
+        return model, cut, lay_out(model, cut, align, COUNTER_BYTES * cut[0].end)
+    whole = timeline.model(graph, nodes, held=True, whole=True)
+    layers = segments.layer_by_layer(whole)
+    plain = whole, layers, lay_out(whole, layers, align)
+    if recipe.stream == "off":
+        return plain
+    model = timeline.model(graph, nodes, held=True)
+    cut = segments.best(model)
+    streamed = model, cut, lay_out(model, cut, align)
+    return min(plain, streamed, key=lambda plan: plan[2].size)
 
 
 def _require_rows(model: timeline.Model) -> None:
@@ -183,7 +193,7 @@ def _functions(chosen: Sequence[_Choice], share: bool) -> list[Function]:
     """
     groups: dict[object, list[int]] = {}
     for i, c in enumerate(chosen):
-        own = () if share else tuple(sorted(c.leaf.numbers.items()))
+        own = () if share else tuple(sorted((n, v) for n, v in c.leaf.numbers.items() if n not in c.leaf.shared))
         shape = (c.access.kind, bool(c.leaf.scratch), _types(c.leaf), tuple(sorted(c.leaf.params.items())))
         key = (c.node.op, c.kernel.name, shape, tuple(sorted(c.leaf.numbers)), own)
         groups.setdefault(key, []).append(i)

@@ -23,6 +23,12 @@ def number(value: float | int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
+def short(name: str, width: int = 48) -> str:
+    """A tensor's name for a table. Converters join the names of what they fused by semicolons: the last one is it."""
+    last = name.rsplit(";", 1)[-1]
+    return last if len(last) <= width else f"…{last[1 - width :]}"
+
+
 def sections(report: Mapping[str, Any]) -> list[Section]:
     """What there is to say of a build, most important first."""
     return [_budget(report), _flash(report), _memory(report), _passes(report), _layers(report), _warnings(report)]
@@ -60,7 +66,7 @@ def _flash(r: Mapping[str, Any]) -> Section:
 def _memory(r: Mapping[str, Any]) -> Section:
     m = r["memory"]
     layer = r["layers"][m["peak_layer"]]["name"] if r["layers"] else "–"
-    rows = tuple((b["tensor"], number(b["offset"]), number(b["rows"]), number(b["bytes"])) for b in m["peak"])
+    rows = tuple((short(b["tensor"]), number(b["offset"]), number(b["rows"]), number(b["bytes"])) for b in m["peak"])
     how = {"off": "layer by layer", "push": "streamed, rows pushed"}.get(r["stream"], "streamed")
     notes = (f"arena {number(r['arena_bytes'])} ({how}); whole tensors would need {number(m['layer_by_layer'])}; "
              f"most bytes alive at once {number(m['lower_bound'])}",)  # fmt: skip
