@@ -80,6 +80,7 @@ class Leaf:
     numbers: integers that the C only computes with. A template writes {{ name }} for both. Specialised for speed, a
         number is a literal; shared for size, one that differs between leaves becomes an int32_t argument of its name,
         so a template may not branch on it nor size an array with it.
+    shared: numbers that the code gains nothing from knowing, so that they are arguments even when built for speed.
     Leaves of one template with equal params and equal literal numbers are one C function.
     """
 
@@ -87,6 +88,7 @@ class Leaf:
     numbers: Mapping[str, int] = field(default_factory=dict[str, int])
     consts: tuple[Const, ...] = ()
     scratch: int = 0
+    shared: frozenset[str] = frozenset()
 
 
 def _anything(node: Node, graph: Graph) -> bool:

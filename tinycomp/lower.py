@@ -11,10 +11,12 @@ from tinycomp import ops, segments, timeline
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps, choices
-from tinycomp.layout import Layout, lay_out
+from tinycomp.layout import Layout, lay_out, live_at
 from tinycomp.program import Data, Function, Operand, Place, Program, Recipe, Run, Step
 
 ARENA_ALIGN = 16
+# How much larger than the smallest arena a plan may be for the sake of kernels that want scratch.
+SLACK: dict[str, float | None] = {"size": 1.0, "balanced": 1.1, "speed": None}
 COUNTER_BYTES = 2  # of a call counter in a pushed build
 
 
@@ -24,9 +26,8 @@ def lower(graph: Graph, recipe: Recipe, features: frozenset[str] = frozenset()) 
     Raises Unsupported where an operator has no kernel for its shapes or dtypes, or rows cannot be pushed.
     """
     nodes = tuple(n for n in graph.nodes if not ops.operator(n).view)
-    chosen = [_choose(n, graph, recipe, features) for n in nodes]
+    chosen, (model, cut, layout) = _settled(nodes, graph, recipe, features)
     functions = _functions(chosen, share=recipe.opt == "size")
-    model, cut, layout = _plan(graph, chosen, recipe, 16 if "mve" in features else 4)
     places = {name: _place(graph.tensors[name], model, layout) for name in model.storage_of}
     store, steps = _Store(), list[Step]()
     for i, (node, choice, function) in enumerate(zip(nodes, chosen, functions, strict=True)):
@@ -51,9 +52,41 @@ def lower(graph: Graph, recipe: Recipe, features: frozenset[str] = frozenset()) 
     )  # fmt: skip
 
 
-def _plan(
-    graph: Graph, chosen: Sequence[_Choice], recipe: Recipe, align: int
-) -> tuple[timeline.Model, list[segments.Segment], Layout]:
+_Plan = tuple[timeline.Model, list[segments.Segment], Layout]
+
+
+def _settled(
+    nodes: Sequence[Node], graph: Graph, recipe: Recipe, features: frozenset[str]
+) -> tuple[list[_Choice], _Plan]:
+    """Kernels and plan. A fast kernel with scratch gives way to one with less where its scratch makes the arena
+    larger than the recipe allows over the smallest one.
+    """
+    align = 16 if "mve" in features else 4
+    rows = [_choices(n, graph, recipe, features) for n in nodes]
+    chosen = [r[0] for r in rows]
+    plan = _plan(graph, chosen, recipe, align)
+    slack = SLACK[recipe.opt]
+    small = [min(r, key=lambda c: c.leaf.scratch) for r in rows]
+    if slack is None or small == chosen:
+        return chosen, plan
+    least = _plan(graph, small, recipe, align)[2].size
+    while plan[2].size > slack * least:
+        fullest = _fullest(plan[2])
+        swapped = [b if f"{a.node.name} scratch" in fullest else a for a, b in zip(chosen, small, strict=True)]
+        if swapped == chosen:
+            return small, _plan(graph, small, recipe, align)
+        chosen, plan = swapped, _plan(graph, swapped, recipe, align)
+    return chosen, plan
+
+
+def _fullest(layout: Layout) -> set[str]:
+    """What is alive when most is."""
+    used = live_at(layout, max((r.end for r in layout.residents), default=0) + 1)
+    time = max(range(len(used)), key=lambda t: (used[t], -t))
+    return {r.name for r in layout.residents if r.start <= time < r.end}
+
+
+def _plan(graph: Graph, chosen: Sequence[_Choice], recipe: Recipe, align: int) -> _Plan:
     """Rows, the order of their computation, and their addresses.
 
     Streaming is not kept where it needs as much memory as layer after layer does: loops are simpler.
@@ -117,7 +150,7 @@ def _place(t: Tensor, model: timeline.Model, layout: Layout) -> Place:
     return Place(tuple(at[0] + y * t.row_bytes for y in range(t.rows)), t.row_bytes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Choice:
     node: Node
     kernel: Kernel
@@ -125,7 +158,8 @@ class _Choice:
     leaf: Leaf
 
 
-def _choose(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str]) -> _Choice:
+def _choices(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str]) -> list[_Choice]:
+    """The node by each kernel row that takes it, best first; only the best where memory does not matter."""
     operator = ops.operator(node)
     usable = features if recipe.kernels == "auto" else frozenset[str]()
     rows = choices(operator.kernels, node, graph, usable)
@@ -136,7 +170,8 @@ def _choose(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str]) 
         raise Unsupported(f"no kernel takes its inputs {dtypes}", where=f"{node.name} ({node.op})",
                           fix="`tinycomp ops` lists what each operator takes")  # fmt: skip
     access = operator.access(node, graph)
-    return _Choice(node, rows[0], access, rows[0].lower(node, graph))
+    wanted = rows[:1] if SLACK[recipe.opt] is None else rows
+    return [_Choice(node, row, access, row.lower(node, graph)) for row in wanted]
 
 
 def _pads(steps: Sequence[Step]) -> dict[int, int]:

@@ -78,9 +78,9 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
         {"symbol": f"pad_{byte:02x}", "byte": byte - 256 * (byte > 127), "bytes": size}
         for byte, size in program.pads.items()
     ]
-    helpers = [_helper(env, h, program) for h in _helpers(program.functions)]
     rendered = {f.symbol: _function(env, f, program) for f in program.functions}
     functions = [text for text, _ in rendered.values()]
+    helpers = _helpers(env, program, functions)
     used = {symbol: arguments for symbol, (_, arguments) in rendered.items()}
     tables = Tables()
     layers = [layer(i, s, program, name, tables, used[s.function.symbol]) for i, s in enumerate(program.steps)]
@@ -115,12 +115,16 @@ def _includes(texts: list[str]) -> list[str]:
     return [header for header, call in wanted.items() if re.search(call, text)]
 
 
-def _helpers(functions: tuple[Function, ...]) -> list[str]:
-    return list(dict.fromkeys(h for f in functions for h in f.helpers))
-
-
-def _helper(env: jinja2.Environment, helper: str, program: Program) -> str:
-    return env.get_template(f"helpers/{helper}.c.j2").render(reference=program.graph.reference).strip("\n")
+def _helpers(env: jinja2.Environment, program: Program, functions: list[str]) -> list[str]:
+    """The helpers that the functions call, and those that these call, which are listed before them."""
+    listed = dict.fromkeys(h for f in program.functions for h in f.helpers)
+    texts = [env.get_template(f"helpers/{h}.c.j2").render(reference=program.graph.reference) for h in listed]
+    kept: list[str] = []
+    for text in reversed(texts):
+        names = re.findall(r"^static\b[^;{(]*?\b(\w+)\(", text, re.MULTILINE)
+        if any(re.search(rf"\b{name}\(", caller) for name in names for caller in (*functions, *kept)):
+            kept.insert(0, re.sub(r"\n[ \t]*(?=\n)", "", text).strip("\n"))
+    return kept
 
 
 def _function(env: jinja2.Environment, f: Function, program: Program) -> tuple[str, tuple[str, ...]]:
