@@ -53,3 +53,23 @@ def test_the_golden_outputs_on_every_core_that_has_the_memory(board_id: str, nam
         same(answer, wanted[k], f"{name} on {board_id}, golden case {k}")
     assert ran.stack_bytes is not None
     assert ran.stack_bytes <= board.stack_bytes
+
+
+@pytest.mark.parametrize(
+    ("opt", "kernels", "stream"), [("speed", "auto", "push"), ("size", "auto", "on"), ("speed", "portable", "off")]
+)
+@pytest.mark.parametrize("board_id", [board.id for board in EMULATED])
+def test_keyword_spotting_in_every_way_that_a_core_can_run_it(board_id, opt, kernels, stream, tmp_path):
+    board = BOARDS[board_id]
+    needs_tools(board)
+    options = builder.Options(board=board_id, opt=opt, kernels=kernels, stream=stream)
+    made = builder.compile_model(model("kws_int8"), options)
+    if not made.report["budget"]["fits"]:
+        assert (board_id, stream) in {("emu_cortex_m3", "off")}
+        return
+    builder.write(made, tmp_path / "out")
+    cases, wanted = golden("kws_int8")
+    manifest = builder.manifest_of(tmp_path / "out")
+    ran = qemu.run_emulated(tmp_path / "out", board, manifest, made.program.graph, cases[:4])
+    for k, answer in enumerate(ran.outputs):
+        same(answer, wanted[k], f"kws_int8 on {board_id}, {opt}, {kernels}, {stream}, golden case {k}")
