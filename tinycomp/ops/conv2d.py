@@ -15,7 +15,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps
-from tinycomp.ops import requant, window
+from tinycomp.ops import conv2d_dsp, conv2d_swar, requant, swar, window
 from tinycomp.ops.base import (
     ACTIVATIONS,
     Codec,
@@ -146,6 +146,22 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, numbers, (Const("weights", w.data), Const("bias", bias), *requant.requant_consts(m)))
 
 
+def _walk(node: Node) -> conv2d_dsp.Walk:
+    a = attrs(node)
+    return conv2d_dsp.Walk(a.stride[1], a.dilation[1], a.padding[2], a.activation)
+
+
+def _dsp_rows(dual: bool) -> tuple[Kernel, ...]:
+    core = "dual" if dual else "dsp"
+    features = frozenset({"dsp", "dual_issue"} if dual else {"dsp"})
+    return (
+        Kernel(f"pointwise_{core}", lambda n, g: conv2d_dsp.lower_pointwise(n, g, _walk(n), dual),
+               lambda n, g: conv2d_dsp.takes_pointwise(n, g, _walk(n)), features, conv2d_dsp.HELPERS),
+        Kernel(f"window_{core}", lambda n, g: conv2d_dsp.lower_window(n, g, _walk(n), dual),
+               lambda n, g: conv2d_dsp.takes_window(n, g, _walk(n)), features, conv2d_dsp.WINDOW_HELPERS),
+    )  # fmt: skip
+
+
 OPERATOR = Operator(
     attrs=Conv2D,
     codecs=(Codec("CONV_2D", "Conv2DOptions", _read, _write),),
@@ -153,6 +169,12 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
+        *_dsp_rows(dual=True),
+        *_dsp_rows(dual=False),
+        Kernel("vector", lambda n, g: conv2d_swar.lower_vector(n, g, _walk(n)),
+               lambda n, g: conv2d_swar.takes_vector(n, g, _walk(n)), frozenset({"thumb1"}), swar.VECTOR_HELPERS),
+        Kernel("swar", lambda n, g: conv2d_swar.lower(n, g, _walk(n)), lambda n, g: conv2d_swar.takes(n, g, _walk(n)),
+               frozenset({"thumb1"}), conv2d_swar.HELPERS),
         Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("requantize", "clamp_int8")),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),

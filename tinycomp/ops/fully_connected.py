@@ -19,7 +19,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, rowwise, whole
-from tinycomp.ops import requant
+from tinycomp.ops import dot, requant, swar
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 
 
@@ -132,6 +132,60 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, numbers | {"mantissa": int(m.mantissa[0]), "shift": int(m.shift[0])}, consts)
 
 
+def _rescaling(node: Node, graph: Graph) -> dot.Rescale | None:
+    """The rescaling for the DSP extension's inner loops, None where they cannot compute the node exactly."""
+    a, (x, w, b), out = attrs(node), graph.ins(node), graph.out(node)
+    if x.dtype != "int8":
+        return None
+    assert w.data is not None  # `infer` has refused others
+    assert b.data is not None
+    bias = requant.folded_bias(b.data, w.data, x.zero_point)
+    low, _ = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
+    m = requant.channel_multipliers(x, w, out, w.shape[0])
+    return dot.rescale(w.data, bias, m, out.zero_point, low, _rounds_once(graph))
+
+
+def _lower_dsp(node: Node, graph: Graph) -> Leaf:
+    """Weights, biases and rescaling as one stream (`dot.Stream`); scratch for one vector in 16 bits."""
+    a, (x, w, b), out, chosen = attrs(node), graph.ins(node), graph.out(node), _rescaling(node, graph)
+    assert chosen is not None  # `accepts` has asked
+    assert w.data is not None
+    assert b.data is not None
+    stream = dot.stream(requant.folded_bias(b.data, w.data, x.zero_point), w.data, chosen, w.shape[1])
+    low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
+    outputs, inner = w.shape
+    vectors = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // inner
+    params = {"finish": chosen.finish, "dual": False, "tail": outputs % dot.CHANNELS, "full": outputs >= dot.CHANNELS,
+              "clamps": (low, high) != (-128, 127)}  # fmt: skip
+    numbers = {
+        "vectors": vectors, "inner": inner, "out_c": outputs, "room": stream.steps, "x_bytes": 4 * stream.steps,
+        "skip": stream.skip, "group_bytes": stream.group_bytes, "low": low, "high": high,
+        "w_bytes": outputs // dot.CHANNELS * stream.group_bytes,
+    }  # fmt: skip
+    scratch = 4 * stream.steps + (dot.CHANNELS if params["tail"] else 0)
+    return Leaf(params, numbers, (Const("weights", stream.words),), scratch, frozenset(numbers))
+
+
+def _vector_rescaling(node: Node, graph: Graph) -> swar.Rescale | None:
+    """The rescaling for Thumb-1's inner loop, None where it cannot compute the node exactly."""
+    a, (x, w, _), out = attrs(node), graph.ins(node), graph.out(node)
+    if x.dtype != "int8":
+        return None
+    weights, bias = swar.channels(node, graph)
+    most = swar.bounds(bias, weights)
+    low, _ = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
+    m = requant.channel_multipliers(x, w, out, w.shape[0])
+    return swar.rescale(m, most, out.zero_point, low, _rounds_once(graph)) if swar.separable(most, weights) else None
+
+
+def _lower_vector(node: Node, graph: Graph) -> Leaf:
+    """Weights, biases and rescaling as one stream (`swar.vectors`)."""
+    (x, w, _), chosen = graph.ins(node), _vector_rescaling(node, graph)
+    assert chosen is not None  # `accepts` has asked
+    count = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // w.shape[1]
+    return swar.vector_leaf(node, graph, chosen, attrs(node).activation, count)
+
+
 def _macs(node: Node, graph: Graph) -> int:
     return graph.out(node).elements * graph.ins(node)[1].shape[1]
 
@@ -143,6 +197,10 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
+        Kernel("dsp", _lower_dsp, lambda n, g: _rescaling(n, g) is not None, frozenset({"dsp"}),
+               ("load_word", "sxtb16", "widen1", "put_columns", "clamp_bytes", "dot1_floor", "dot1_twice", "dot1_apart")),
+        Kernel("vector", _lower_vector, lambda n, g: _vector_rescaling(n, g) is not None, frozenset({"thumb1"}),
+               swar.VECTOR_HELPERS),
         Kernel("portable", _lower, _takes(once=False), helpers=("requantize", "clamp_int8")),
         Kernel("once", _lower, _takes(once=True), helpers=("requantize_once", "clamp_int8")),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),

@@ -11,8 +11,8 @@ one floor is therefore exact everywhere. SMMLA and SSAT with its shift compute i
     t = high word of (acc << left) · mantissa, plus offset        one SMMLA
     q = t >> right, saturated to int8                             one SSAT
 
-with `right` common to all channels; what a channel's own shift lacks is in its `left`, which weights that are stored in
-16 bits may carry. Everything that is added, the zero point too, is in `offset`.
+`right` may be common to all channels: what a channel's own shift lacks is then in its `left`, which weights that are
+stored in 16 bits can carry. Everything that is added, the zero point too, is in `offset`.
 """
 
 from __future__ import annotations
@@ -25,25 +25,29 @@ from tinycomp import qmath
 from tinycomp.ir import Array
 from tinycomp.ops.requant import Multipliers
 
-INT32_LIMIT = 2**31
+LIMIT = 2**31
+PREFERRED = 10  # a right shift that most layers can have, so that they can share code
+HIGHEST = 22  # above it 128 << right and half an accumulator do not add up to an int32
 
 
 class OneFloor(NamedTuple):
-    """q = saturate8((high32((acc << left) · mantissa) + offset) >> right).
-
-    left, mantissa, offset: int64 [channels]. right: 1 to 22, the same for all.
-    """
+    """q = saturate8((high32((acc << left) · mantissa) + offset) >> right), all int64 [channels]."""
 
     left: qmath.Int64
     mantissa: qmath.Int64
     offset: qmath.Int64
-    right: int
+    right: qmath.Int64
+
+    @property
+    def common(self) -> int | None:
+        """The right shift of every channel, 1 or more, None where they differ."""
+        return int(self.right[0]) if bool((self.right == self.right[0]).all()) else None
 
 
 class TwoRoundings(NamedTuple):
-    """t = rounded high32((acc << 1) · mantissa) + offset; q = saturate8((t − (acc < 0)) >> right).
+    """h = high32((acc << 1) · mantissa + 2^31); q = saturate8((h − (h < 0) + offset) >> right), all int64 [channels].
 
-    Rounded: 2^31 is added to the product first, as SMMLAR does. All int64 [channels]; right is 1 or more.
+    SMMULR computes h. SMMLAR may add the offset at once, if the sign is then taken from acc.
     """
 
     mantissa: qmath.Int64
@@ -63,28 +67,28 @@ def one_floor(multipliers: Multipliers, bounds: qmath.Int64, out_zero: int, low:
 
     bounds: see accumulator_bounds. low: the fused clamp's lower end; the output's range is int8. once: the reference
     rounds only once (LiteRT's dense layers), which needs no clamp. most_left: the largest left shift of each channel
-    that the caller can store.
+    that the caller can store, at most 31. One right shift for all channels if there can be one, else the least of each.
     """
     r = -multipliers.shift
     twice = (r >= 1) & (not once)
     if bool(twice.any()) and low < out_zero:
         return None
-    # right = r + left − 1, and an addend of 2^(left − 2) needs left ≥ 2 where there are two roundings
-    right = max(1, int((r + np.where(twice, 1, 0)).max(initial=1)))
-    left = right + 1 - r
-    fits = (bounds << np.minimum(left, 40)) < INT32_LIMIT
-    offset = np.where(twice, np.int64(1) << np.maximum(left - 2, 0), 0) + (1 << right >> 1) + (out_zero << right)
-    highest = np.abs(offset) + (bounds << np.minimum(left, 40) >> 1)  # a mantissa is below 2^31: half of acc << left
-    if right > 22 or not bool((fits & (left <= most_left) & (highest < INT32_LIMIT)).all()):
-        return None
-    return OneFloor(left, multipliers.mantissa, offset, right)
+    least = np.maximum(r + np.where(twice, 1, 0), 1)
+    shared = np.full_like(least, least.max(initial=1))
+    for right in (np.maximum(shared, PREFERRED), shared, least):
+        # right = r + left − 1; the first rounding's half is 2^(left − 2), so there left is at least 2
+        left = np.clip(right + 1 - r, 0, 31)
+        offset = np.where(twice, np.int64(1) << np.maximum(left - 2, 0), 0) + (1 << right >> 1) + (out_zero << right)
+        highest = np.abs(offset) + (bounds << left >> 1)  # a mantissa is below 2^31: half of acc << left
+        fits = (bounds << left < LIMIT) & (right + 1 - r <= most_left) & (highest < LIMIT) & (right <= HIGHEST)
+        if bool(fits.all()):
+            return OneFloor(left, multipliers.mantissa, offset, right)
+    return None
 
 
 def two_roundings(multipliers: Multipliers, bounds: qmath.Int64, out_zero: int) -> TwoRoundings | None:
-    """The constants of the four-instruction form, for any clamp; None where a shift is to the left or acc is too wide."""
+    """The constants of the form for any clamp; None where some shift is to the left or an accumulator is too wide."""
     right = -multipliers.shift
     offset = (np.int64(1) << np.maximum(right, 1) >> 1) + (out_zero << np.maximum(right, 0))
-    fits = (bounds < INT32_LIMIT // 2) & (np.abs(offset) + bounds < INT32_LIMIT)
-    if not bool((fits & (right >= 1) & (right <= 31)).all()):
-        return None
-    return TwoRoundings(multipliers.mantissa, offset, right)
+    fits = (bounds < LIMIT // 2) & (np.abs(offset) + bounds < LIMIT) & (right >= 1) & (right <= HIGHEST)
+    return TwoRoundings(multipliers.mantissa, offset, right) if bool(fits.all()) else None
