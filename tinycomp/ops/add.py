@@ -16,6 +16,7 @@ from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Kernel, Leaf
 from tinycomp.ops import binary, unary
 from tinycomp.ops.base import Operator, Shape, clamp_real
+from tinycomp.ops.linear_dsp import BYTES, Linear, linear
 
 LEFT_SHIFT = 20
 HALF = qmath.Multiplier(1 << 30, 0)
@@ -85,12 +86,49 @@ def lower(node: Node, graph: Graph) -> Leaf:
     return binary.leaf(node, graph, {"half_a": m.a == HALF, "half_b": m.b == HALF}, numbers)
 
 
+def _linear(node: Node, graph: Graph, sign: int) -> Linear | None:
+    (a, b), out = graph.ins(node), graph.out(node)
+    pairs = (BYTES[:, None].astype(np.int8), BYTES[None, :].astype(np.int8))
+    wanted = combined(node, graph, pairs, sign).astype(np.int64)
+    low, high = binary.output_range(node, graph)
+    return linear(a.scale / out.scale, sign * b.scale / out.scale, wanted, low, high)
+
+
+def kernel_dsp(sign: int) -> Kernel:
+    """The row for cores with SMLAWB: operands side by side, one sum of products that is exact for every pair."""
+
+    def accepts(node: Node, graph: Graph) -> bool:
+        if not binary.is_int8(node, graph):
+            return False
+        made = lower(node, graph).params
+        return made["loops"] == 1 and made["step_a"] == made["step_b"] == 1 and _linear(node, graph, sign) is not None
+
+    def lower_dsp(node: Node, graph: Graph) -> Leaf:
+        found = _linear(node, graph, sign)
+        assert found is not None  # `accepts` has asked
+        made = lower(node, graph)
+        low, high = binary.output_range(node, graph)
+        params = {
+            "from_a": made.params["from_a"], "from_b": made.params["from_b"], "right": found.right,
+            "low": low, "high": high, "rest": made.numbers["n0"] % 4 > 0,
+        }  # fmt: skip
+        numbers = {"count": made.numbers["n0"], "factor_a": found.factor_a, "factor_b": found.factor_b,
+                   "offset": found.offset}  # fmt: skip
+        return Leaf(params, numbers, made.consts, shared=frozenset(numbers))
+
+    return Kernel("dsp", lower_dsp, accepts, frozenset({"dsp"}), ("load_word",))
+
+
 OPERATOR = Operator(
     attrs=Add,
     codecs=(binary.codec("ADD", "AddOptions", Add),),
     infer=infer,
     reference=_reference,
     access=binary.access,
-    kernels=(Kernel("portable", lower, binary.is_int8, helpers=("requantize", "clamp_int8")), binary.KERNEL_PLAIN),
+    kernels=(
+        kernel_dsp(1),
+        Kernel("portable", lower, binary.is_int8, helpers=("requantize", "clamp_int8")),
+        binary.KERNEL_PLAIN,
+    ),
     inplace=(0, 1),
 )

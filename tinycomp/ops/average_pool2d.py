@@ -17,6 +17,8 @@ from tinycomp.kernel import Access, Kernel, Leaf, Taps
 from tinycomp.ops import pool
 from tinycomp.ops.base import Operator, clamp_real
 
+LONGEST_ROW = 255  # int8 values whose sum is an int16
+
 
 @dataclass(frozen=True)
 class AveragePool2D(pool.Pool):
@@ -58,6 +60,21 @@ def _lower_reduce(node: Node, graph: Graph) -> Leaf:
     return Leaf(made.params, numbers, scratch=4 * graph.out(node).elements)
 
 
+def _whole_rows(node: Node, graph: Graph) -> bool:
+    """One window covers everything, and a row's columns add up in 16 bits."""
+    (x,), out = graph.ins(node), graph.out(node)
+    covers = out.shape[2] == 1 and pool.attrs(node).size[1] == x.shape[2] and pool.attrs(node).padding[2] == 0
+    return _reduces(node, graph) and pool.is_int8(node, graph) and covers and 4 <= x.shape[2] <= LONGEST_ROW
+
+
+def _lower_dsp(node: Node, graph: Graph) -> Leaf:
+    """Scratch: one int32 sum for each channel."""
+    (x,), made = graph.ins(node), _lower_reduce(node, graph)
+    params = {"activation": made.params["activation"], "type": "int8_t", "in_w": x.shape[2], "rest": x.shape[3] % 4 > 0}
+    numbers = {name: made.numbers[name] for name in ("channels", "in_h", "low", "high")}
+    return Leaf(params, numbers, scratch=made.scratch)
+
+
 OPERATOR = Operator(
     attrs=AveragePool2D,
     codecs=(pool.codec(AveragePool2D, "AVERAGE_POOL_2D"),),
@@ -65,6 +82,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
+        Kernel("reduce_dsp", _lower_dsp, _whole_rows, frozenset({"dsp"}), ("load_word", "sxtab16", "divide_rounded")),
         Kernel("reduce", _lower_reduce, lambda n, g: _reduces(n, g) and pool.is_int8(n, g),
                helpers=("divide_rounded",)),
         Kernel("reduce_float", _lower_reduce, lambda n, g: _reduces(n, g) and not pool.is_int8(n, g)),

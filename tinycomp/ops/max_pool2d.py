@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from tinycomp import qmath
 from tinycomp.ir import Array, Graph, Node
-from tinycomp.kernel import Kernel
+from tinycomp.kernel import Kernel, Leaf
 from tinycomp.ops import pool
 from tinycomp.ops.base import Operator, clamp_real
 
@@ -33,6 +34,21 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (pool.clamp(pool.windows(a, x, -128).max(axis=(3, 4)), out, a.activation),)
 
 
+def _by_words(node: Node, graph: Graph) -> bool:
+    """int8 that is not clamped, four channels or more."""
+    out = graph.out(node)
+    if not pool.is_int8(node, graph) or out.shape[3] < 4:
+        return False
+    return qmath.activation_range(pool.attrs(node).activation, "int8", out.scale, out.zero_point) == (-128, 127)
+
+
+def _lower_dsp(node: Node, graph: Graph) -> Leaf:
+    made = pool.leaf(node, graph)
+    params = {"kh": made.params["kh"], "rows_missing": made.params["rows_missing"], "edges": made.params["edges"],
+              "rest": graph.out(node).shape[3] % 4 > 0}  # fmt: skip
+    return Leaf(params, {name: n for name, n in made.numbers.items() if name not in ("low", "high")})
+
+
 OPERATOR = Operator(
     attrs=MaxPool2D,
     codecs=(pool.codec(MaxPool2D, "MAX_POOL_2D"),),
@@ -40,6 +56,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=pool.access,
     kernels=(
+        Kernel("dsp", _lower_dsp, _by_words, frozenset({"dsp"}), ("load_word", "max4")),
         Kernel("portable", pool.leaf, pool.is_int8),
         Kernel("float", pool.leaf, lambda n, g: not pool.is_int8(n, g)),
     ),

@@ -19,6 +19,8 @@ from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Kernel, Leaf, Taps, rowwise, whole
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, require_dtype
 
+LONGEST_ROW = 255  # int8 values whose sum is an int16
+
 
 @dataclass(frozen=True)
 class Mean(Attrs):
@@ -146,6 +148,34 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, numbers, scratch=4 * out.elements if _reduces(node, graph) else 0)
 
 
+def _whole_rows(node: Node, graph: Graph) -> bool:
+    """The mean of all columns of all rows, channels kept, where a row's columns add up in 16 bits."""
+    if not (_is_int8(node, graph) and _reduces(node, graph)):
+        return False
+    kept, reduced = _one_loop_each(node, graph)
+    return kept is not None and reduced is not None and reduced[0] <= LONGEST_ROW
+
+
+def _one_loop_each(node: Node, graph: Graph) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """The loops over a row, (trips, stride): neighbouring channels that stay and columns that go; None where others."""
+    params = _lower(node, graph).params
+    kept = cast(tuple[tuple[int, int], ...], params["kept"])
+    reduced = cast(tuple[tuple[int, int], ...], params["reduced"])
+    if len(kept) != 1 or len(reduced) != 1 or kept[0][1] != 1 or reduced[0][1] != kept[0][0]:
+        return None, None
+    return kept[0], reduced[0]
+
+
+def _lower_dsp(node: Node, graph: Graph) -> Leaf:
+    """No data. Scratch: one int32 sum for each channel."""
+    made, (kept, reduced) = _lower(node, graph), _one_loop_each(node, graph)
+    assert kept is not None  # `accepts` has asked
+    assert reduced is not None
+    numbers = {name: made.numbers[name] for name in ("start", "mantissa", "shift", "out_zero")}
+    numbers |= {"channels": kept[0], "in_h": made.numbers["in_rows"]}
+    return Leaf({"in_w": reduced[0], "rest": kept[0] % 4 > 0}, numbers, scratch=made.scratch)
+
+
 _INT8_HELPERS = ("requantize", "clamp_int8")
 
 OPERATOR = Operator(
@@ -155,6 +185,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
+        Kernel("reduce_dsp", _lower_dsp, _whole_rows, frozenset({"dsp"}), ("load_word", "sxtab16", *_INT8_HELPERS)),
         Kernel("reduce", _lower, lambda n, g: _reduces(n, g) and _is_int8(n, g), helpers=_INT8_HELPERS),
         Kernel("reduce_float", _lower, lambda n, g: _reduces(n, g) and not _is_int8(n, g)),
         Kernel("portable", _lower, lambda n, g: not _reduces(n, g) and _is_int8(n, g), helpers=_INT8_HELPERS),

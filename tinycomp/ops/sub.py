@@ -41,6 +41,10 @@ OPERATOR = Operator(
     infer=add.infer,
     reference=_reference,
     access=binary.access,
-    kernels=(Kernel("portable", add.lower, binary.is_int8, helpers=("requantize", "clamp_int8")), binary.KERNEL_PLAIN),
+    kernels=(
+        add.kernel_dsp(-1),
+        Kernel("portable", add.lower, binary.is_int8, helpers=("requantize", "clamp_int8")),
+        binary.KERNEL_PLAIN,
+    ),
     inplace=(0, 1),
 )
