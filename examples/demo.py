@@ -52,7 +52,10 @@ def emulated(out: Path) -> None:
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         tinycomp("setup-emulators")
     elif missing:
-        print(f"\nThe firmware in an emulator: left out, {' and '.join(missing)} not installed; try `make setup-emulators`")
+        print(
+            f"\nThe firmware in an emulator: left out, {' and '.join(missing)} not installed; "
+            "try `make setup-emulators`"
+        )
         return
     tinycomp("build", DIGITS / "digits.tflite", "--board", "emu_cortex_m4", "-o", out)
     tinycomp("verify", out, "--on", "emulator", "--inputs", DIGITS / "samples.npz")

@@ -9,6 +9,7 @@ from typing import Literal
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Access, Leaf, Taps
 from tinycomp.layout import Layout
+from tinycomp.rewrite import weights_of
 
 Opt = Literal["speed", "size", "balanced"]
 Stream = Literal["auto", "off", "on", "push"]
@@ -149,10 +150,16 @@ class Program:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of filters and other weight tensors as stored; biases and tables are `tables_bytes`."""
-        return sum(d.array.nbytes for d in self.data if d.role == "weights")
+        """Bytes of the weight tensors that the nodes have, whatever layout a kernel stores them in."""
+        found = {t.name: t for step in self.steps for t in weights_of(step.node, self.graph)}
+        return min(sum(t.bytes for t in found.values()), self.constants_bytes)
 
     @property
     def tables_bytes(self) -> int:
-        """Bytes of biases, multipliers, look-up tables and padding rows."""
-        return sum(d.array.nbytes for d in self.data if d.role != "weights") + sum(self.pads.values())
+        """The rest of the constants: biases, multipliers, look-up tables, padding of packed weights, padding rows."""
+        return self.constants_bytes - self.weights_bytes
+
+    @property
+    def constants_bytes(self) -> int:
+        """Bytes of constant arrays in flash."""
+        return sum(d.array.nbytes for d in self.data) + sum(self.pads.values())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinycomp import ops
-from tinycomp.ir import Attrs, Edit, Graph, Node, apply
+from tinycomp.ir import Attrs, Edit, Graph, Node, Tensor, apply
 from tinycomp.ops.conv2d import Conv2D
 from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
 from tinycomp.ops.fully_connected import FullyConnected
@@ -62,11 +62,14 @@ class PassRecord:
 def size(graph: Graph) -> Size:
     """The graph's figures. A constant that several nodes read counts once."""
     macs = sum(ops.operator(node).macs(node, graph) for node in graph.nodes)
-    weights: set[str] = set()
-    for node in graph.nodes:
-        weights.update(node.inputs[:2] if isinstance(node.attrs, WEIGHTED) else node.inputs)
-    elements = sum(t.elements for t in map(graph.tensor, weights) if t.data is not None)
-    return Size(len(graph.nodes), macs, elements)
+    weights = {t.name: t for node in graph.nodes for t in weights_of(node, graph)}
+    return Size(len(graph.nodes), macs, sum(t.elements for t in weights.values()))
+
+
+def weights_of(node: Node, graph: Graph) -> list[Tensor]:
+    """The node's constants, its bias aside."""
+    names = node.inputs[:2] if isinstance(node.attrs, WEIGHTED) else node.inputs
+    return [t for t in map(graph.tensor, names) if t.data is not None]
 
 
 def apply_stage(graph: Graph, stage: Stage) -> tuple[Graph, list[PassRecord]]:

@@ -30,6 +30,7 @@ FEATURES: Mapping[str, str] = MappingProxyType({
     "pie": "ESP32-S3 vector instructions, 128-bit",
     "riscv": "RISC-V instruction set",
     "thumb": "Thumb instructions",
+    "thumb1": "nothing but 16-bit Thumb instructions, which use eight registers",
     "thumb2": "Thumb-2 instructions",
     "unaligned": "loads of words at any address",
     "xtensa": "Xtensa instruction set",

@@ -54,7 +54,7 @@ int main(void)
 
 
 def bundle(graphs: Mapping[str, Graph]) -> Graph:
-    """One graph of them all, side by side. A graph's label becomes the name of its node, with a number if it has more."""
+    """One graph of them all, side by side. A graph's label names its node, with a number if it has more."""
     tensors: dict[str, Tensor] = {}
     nodes: list[Node] = []
     inputs: list[str] = []

@@ -26,7 +26,9 @@ def convolution(h: int, w: int, c: int, o: int, kernel: tuple[int, int] = (1, 1)
     scales = list(rng.uniform(0.3, 1.7, o) * scale / np.sqrt(weights[0].size))
     x = activation("x", (1, h, w, c), "int8", quant(0.05, zero))
     filters = constant("w", weights, per_channel(scales))
-    bias = Tensor("b", (o,), "int32", per_channel([0.05 * s for s in scales]), rng.integers(-4000, 4000, o).astype(np.int32))
+    bias = Tensor(
+        "b", (o,), "int32", per_channel([0.05 * s for s in scales]), rng.integers(-4000, 4000, o).astype(np.int32)
+    )
     return single(Conv2D(stride, (1, 1), pads, act), [x, filters, bias], out_quant=quant(0.05, out_zero))
 
 
@@ -38,7 +40,11 @@ def dense(vectors: int, inner: int, outputs: int, act: str = "relu", *, out_zero
     scales = list(rng.uniform(0.3, 1.7, outputs if channels else 1) * 0.02 / np.sqrt(inner))
     x = activation("x", (vectors, inner), "int8", quant(0.05, 3))
     bias = rng.integers(-4000, 4000, outputs).astype(np.int32)
-    inputs = [x, constant("w", weights, per_channel(scales)), Tensor("b", (outputs,), "int32", per_channel([0.05 * s for s in scales]), bias)]
+    inputs = [
+        x,
+        constant("w", weights, per_channel(scales)),
+        Tensor("b", (outputs,), "int32", per_channel([0.05 * s for s in scales]), bias),
+    ]
     return single(FullyConnected(False, act), inputs, out_quant=quant(0.05, out_zero))
 
 
@@ -76,7 +82,12 @@ def windows() -> Iterator[tuple[str, Graph]]:
         pads = ((1, 1, 1, 1), (2, 2, 2, 2), (0, 0, 1, 1), (0, 1, 1, 2))[k % 4]
         if pads[0] >= kernel[0] or pads[2] >= kernel[1]:
             pads = (0, 0, 0, 0)
-        yield f"k{k}", convolution(6, w + 3, c, o, kernel, (1 + k % 2, 1 + k % 3), pads, ("relu", "none")[k % 2], out_zero=-128 + k % 2)
+        yield (
+            f"k{k}",
+            convolution(
+                6, w + 3, c, o, kernel, (1 + k % 2, 1 + k % 3), pads, ("relu", "none")[k % 2], out_zero=-128 + k % 2
+            ),
+        )
     yield "one_pixel", convolution(1, 1, 4, 4, (3, 3), (1, 1), (1, 1, 1, 1), zero=5)
     yield "narrow", convolution(4, 2, 6, 5, (3, 5), (1, 1), (1, 1, 2, 2), zero=-3)
     yield "beyond", convolution(3, 3, 4, 5, (3, 3), (1, 1), (1, 1, 4, 4), zero=-3)
@@ -99,6 +110,8 @@ def layers() -> Iterator[tuple[str, Graph]]:
 @pytest.mark.parametrize("grid", [pointwise, windows, layers], ids=lambda f: f.__name__)
 def test_every_shape_of_the_grid_is_bit_exact_on_the_core(grid, core: str, tmp_path: Path):
     graphs = dict(grid())
-    lowered = check_on_core(graphs, random_inputs(bundle(graphs), cases=4), core, tmp_path, natively=core != "cortex-m33")
+    lowered = check_on_core(
+        graphs, random_inputs(bundle(graphs), cases=4), core, tmp_path, natively=core != "cortex-m33"
+    )
     slow = {name for name, kernel in kernels(lowered).items() if kernel in ("portable", "once")}
     assert not slow

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tests.kernels.core import bundle, check_on_core, kernels
-from tests.kernels.test_convolutions import convolution, pointwise, windows
+from tests.kernels.test_convolutions import convolution, layers, pointwise, windows
 from tests.support import random_inputs
+from tinycomp import qmath
 from tinycomp.ir import Graph
 from tinycomp.ops import swar
 from tinycomp.ops.requant import Multipliers
@@ -20,15 +21,30 @@ def extremes() -> Iterator[tuple[str, Graph]]:
     """Weights of −128, alone and in pairs, which do not fit; dilation; several groups' worth of columns left over."""
     yield "lowest", convolution(1, 7, 33, 5, lowest=-128)
     for w in range(1, 9):
-        yield f"w{w}", convolution(3, w, 6, 5, (3, 3), (1, 1), (1, 1, 1, 1), ("relu", "none")[w % 2], zero=w, out_zero=w - 5)
+        yield (
+            f"w{w}",
+            convolution(3, w, 6, 5, (3, 3), (1, 1), (1, 1, 1, 1), ("relu", "none")[w % 2], zero=w, out_zero=w - 5),
+        )
 
 
-@pytest.mark.parametrize("grid", [pointwise, windows, extremes], ids=lambda f: f.__name__)
+def columns() -> Iterator[tuple[str, Graph]]:
+    """1×1 kernels on rows of one column, and what their two kernels leave to each other."""
+    for o in range(1, 10):
+        yield (
+            f"o{o}",
+            convolution(3, 1, 10 + o, o, act=("relu", "none", "relu6")[o % 3], zero=o, out_zero=(-128, 7, -100)[o % 3]),
+        )
+    yield "strided", convolution(5, 3, 9, 6, stride=(2, 4))
+    yield "padded", convolution(3, 1, 9, 6, stride=(1, 4), pads=(0, 0, 1, 0))
+    yield "lowest", convolution(2, 1, 64, 6, lowest=-128)
+
+
+@pytest.mark.parametrize("grid", [pointwise, windows, extremes, columns, layers], ids=lambda f: f.__name__)
 def test_every_shape_of_the_grid_is_bit_exact_on_the_core(grid, tmp_path: Path):
     graphs = dict(grid())
     lowered = check_on_core(graphs, random_inputs(bundle(graphs), cases=4), "cortex-m0plus", tmp_path, natively=True)
     slow = {name for name, kernel in kernels(lowered).items() if kernel == "portable"}
-    assert slow <= {"coarse", "coarse_signed", "lowest"}
+    assert slow <= {"coarse", "coarse_signed", "lowest", "longer"}
 
 
 def test_two_weights_of_the_lowest_value_side_by_side_do_not_fit():
@@ -39,8 +55,6 @@ def test_two_weights_of_the_lowest_value_side_by_side_do_not_fit():
 @pytest.mark.parametrize(("out_zero", "low", "form"), [(-128, -128, "floor"), (5, 5, "floor"), (5, -128, "twice")])
 @pytest.mark.parametrize("shift", [-1, -2, -7, -22])
 def test_the_rescaling_equals_the_reference_at_and_around_every_step(out_zero: int, low: int, form: str, shift: int):
-    from tinycomp import qmath
-
     rng = np.random.default_rng(-shift)
     mantissa = np.concatenate([[2**30, 2**31 - 1], rng.integers(2**30, 2**31, 14)])
     most = 2**28 - 1

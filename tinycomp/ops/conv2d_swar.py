@@ -60,7 +60,7 @@ def lower(node: Node, graph: Graph, walk: Walk) -> Leaf:
 
 def takes_vector(node: Node, graph: Graph, walk: Walk) -> bool:
     """A 1×1 kernel with one column to a row, inside the image."""
-    x, w, _ = graph.ins(node)
+    _, w, _ = graph.ins(node)
     one = graph.out(node).shape[2] == 1 and w.shape[1:3] == (1, 1) and walk.left == 0
     if not one or not takes(node, graph, walk):
         return False

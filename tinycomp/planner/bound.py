@@ -58,4 +58,3 @@ def _common_alignment(align: Ints, begin: Ints, stop: Ints, steps: int) -> Ints:
         alive = _sums((align == value).astype(np.int64), begin, stop, steps) > 0
         common = np.where(alive, np.gcd(common, value), common)
     return common
-

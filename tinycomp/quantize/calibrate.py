@@ -27,18 +27,19 @@ def calibrate(graph: Graph, inputs: Sequence[Array], progress: Progress = lambda
     inputs: for each input of the graph an array [cases, *shape], as `Data.inputs` holds them. Raises BadInput where
     their shapes or dtypes are not the graph's.
     """
-    recorders = {name: Recorder() for name, t in graph.tensors.items() if t.data is None and t.dtype == "float32"}
+    recorders = {name: Recorder(name) for name, t in graph.tensors.items() if t.data is None and t.dtype == "float32"}
     done = 0
 
-    def record(node: Node, made: tuple[Array, ...]) -> None:
-        for name, values in zip(node.outputs, made, strict=True):
-            if name in recorders:
-                recorders[name].add(values)
-
     for batch in batches(graph, inputs):
+
+        def record(node: Node, made: tuple[Array, ...], cases: int = batch.cases) -> None:
+            for name, values in zip(node.outputs, made, strict=True):
+                if name in recorders:
+                    recorders[name].add(values, cases)
+
         for name, values in zip(graph.inputs, batch.inputs, strict=True):
             if name in recorders:
-                recorders[name].add(values)
+                recorders[name].add(values, batch.cases)
         interpret.evaluate(graph, batch.inputs, record)
         done += batch.cases
         progress(done)
@@ -75,10 +76,11 @@ def stackable(graph: Graph, inputs: Sequence[Array]) -> bool:
     one, two, both = (interpret.run(graph, [_stacked(x[k]) for x in inputs], keep=True)
                       for k in (slice(0, 1), slice(1, 2), slice(0, 2)))  # fmt: skip
     return all(
-        both[name].shape == (2 * one[name].shape[0], *one[name].shape[1:])
+        one[name].ndim > 0
+        and both[name].shape == (2 * one[name].shape[0], *one[name].shape[1:])
         and np.allclose(both[name], np.concatenate([one[name], two[name]]), 1e-3, 1e-4)
         for name in one
-        if graph.tensors[name].data is None and one[name].ndim
+        if graph.tensors[name].data is None
     )
 
 

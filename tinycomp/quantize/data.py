@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,19 +118,18 @@ def _cases(array: Array, t: Tensor, where: str, one: bool) -> Array:
         return array[:, None]
     if one and shape == inner:
         return array.reshape(1, *t.shape)
-    wanted = list(inner) if one else ["cases", *inner]
-    found = inner if one and len(shape) == len(inner) else ("cases", *inner)
+    wanted = list(inner) if one and len(shape) <= len(inner) else ["cases", *inner]
     raise BadInput(f"has the shape {list(shape)}, expected [{', '.join(map(str, wanted))}]", where=where,
-                   fix=_shape_fix(shape[len(found) - len(inner) :], inner))  # fmt: skip
+                   fix=_shape_fix(shape[len(wanted) - len(inner) :], inner))  # fmt: skip
 
 
 def _shape_fix(found: Sequence[int], inner: Sequence[int]) -> str:
     """What is probably wrong with a case's shape."""
-    if len(inner) == 3 and len(found) == 3 and tuple(found) == (inner[2], *inner[:2]):
-        return "channels come first (NCHW); move them to the end: x.transpose(0, 2, 3, 1)"
+    if len(inner) == 3 and tuple(found) == (inner[2], *inner[:2]):
+        return "channels come first (NCHW); move them to the end: numpy.moveaxis(x, -3, -1)"
     if (*found, 1) == tuple(inner):
         return "the last axis is missing: x[..., None]"
-    if int(np.prod(found, dtype=np.int64)) == int(np.prod(inner, dtype=np.int64)):
+    if math.prod(found) == math.prod(inner):
         return f"the number of elements is right: x.reshape(-1, {', '.join(map(str, inner))})"
     return "prepare the data exactly as for inference"
 
@@ -143,8 +143,8 @@ def _check_values(values: Array, name: str, origins: Sequence[tuple[str, int]]) 
         k = int(np.flatnonzero(~finite)[0])
         bad = values[k].reshape(-1)
         what = "NaN" if np.isnan(bad).any() else "infinity"
-        raise BadInput(f"holds {what} ({int((~np.isfinite(bad)).sum())} of {bad.size} values; {int((~finite).sum())} of "
-                       f"{len(values)} cases are not finite)", where=_place(origins[k]),
+        raise BadInput(f"holds {what} ({int((~np.isfinite(bad)).sum())} of {bad.size} values; {int((~finite).sum())} "
+                       f"of {len(values)} cases are not finite)", where=_place(origins[k]),
                        fix="remove these cases or repair what computes them")  # fmt: skip
     if values.size > 1 and values.min() == values.max():
         raise BadInput(f"every value of the input {name!r} is {float(values.reshape(-1)[0]):g}", where=origins[0][0],
@@ -168,8 +168,8 @@ def _oddities(values: Array, origins: Sequence[tuple[str, int]], name: str) -> l
     far = np.flatnonzero(largest > OUTLIER * usual) if usual > 0 else np.zeros(0, np.intp)
     if len(far):
         k = int(far[0])
-        found.append(f"{_place(origins[k])} reaches {largest[k]:.4g}, the median case {usual:.4g}: {len(far)} cases are "
-                     "in other units than the rest, and they alone set the range")  # fmt: skip
+        found.append(f"{_place(origins[k])} reaches {largest[k]:.4g}, the median case {usual:.4g}: {len(far)} cases "
+                     "are in other units than the rest, and they alone set the range")  # fmt: skip
     return found
 
 

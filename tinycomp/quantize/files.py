@@ -6,7 +6,7 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -38,6 +38,18 @@ class Raw:
     warnings: tuple[str, ...] = ()
 
 
+def pixels_of(text: str) -> Pixels:
+    """LOW:HIGH as two numbers. Raises BadInput."""
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        low = high = 0.0
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise BadInput(f"{text!r} is not LOW:HIGH with LOW below HIGH", where="--pixels",
+                       fix="for example 0:1, -1:1 or 0:255")  # fmt: skip
+    return low, high
+
+
 def read(path: Path, graph: Graph, pixels: Pixels | None) -> Raw:
     """The data at a path. Raises BadInput, ToolMissing."""
     if path.is_dir():
@@ -45,36 +57,49 @@ def read(path: Path, graph: Graph, pixels: Pixels | None) -> Raw:
     if not path.exists():
         raise BadInput("does not exist", where=str(path), fix=f"give {FORMATS}")
     loaded = _load(path)
-    if not isinstance(loaded, np.ndarray):
+    if isinstance(loaded, dict):
         return _archive(path, loaded, graph, pixels)
     _require_one_input(graph, str(path))
     return Raw(str(path), ((Part(str(path), _scaled(loaded, pixels)),),), (_pixel_quant(loaded, pixels),))
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> Array | dict[str, Array]:
+    """The array of an .npy file, the arrays of an .npz file by name."""
+    where = str(path)
     try:
-        return np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            loaded: Any = np.load(file, allow_pickle=False)
+            if hasattr(loaded, "shape"):
+                return cast(Array, loaded)
+            held: dict[str, Array] = {}
+            for key in cast(list[str], loaded.files):
+                where = f"{path}, {key}"
+                held[key] = np.asarray(loaded[key])
+            return held
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(f"is not a numpy file: {error}", where=str(path), fix=f"give {FORMATS}") from None
+        what = "is not a numpy file" if where == str(path) else "cannot be read"
+        raise BadInput(f"{what}: {error}", where=where, fix=f"give {FORMATS}, of numbers") from None
 
 
-def _archive(path: Path, archive: Any, graph: Graph, pixels: Pixels | None) -> Raw:
+def _array(path: Path) -> Array:
+    """The array of an .npy file."""
+    loaded = _load(path)
+    if isinstance(loaded, dict):
+        raise BadInput("is an .npz under the name of an .npy file", where=str(path), fix="rename it")
+    return loaded
+
+
+def _archive(path: Path, held: dict[str, Array], graph: Graph, pixels: Pixels | None) -> Raw:
     """An .npz: an array for each input (its name, input0 …, for one input x or x_int8), y, scale and zero_point."""
-    held: dict[str, Array] = {}
-    for key in archive.files:
-        try:
-            held[key] = np.asarray(archive[key])
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise BadInput(f"cannot be read: {error}", where=f"{path}, {key}",
-                           fix="save it again with numpy.savez; arrays of Python objects do not count") from None  # fmt: skip
     parts: list[tuple[Part, ...]] = []
     quants: list[Quant | None] = []
     for i, name in enumerate(graph.inputs):
         keys = [name, f"input{i}", *(["x", "x_int8"] if len(graph.inputs) == 1 else [])]
         key = next((k for k in keys if k in held), None)
         if key is None:
+            wanted = "x" if len(graph.inputs) == 1 else keys[1]
             raise BadInput(f"has no array for input {i}, {name!r}; it holds {', '.join(held) or 'nothing'}",
-                           where=str(path), fix=f"name the array {'x' if len(graph.inputs) == 1 else keys[1]}")  # fmt: skip
+                           where=str(path), fix=f"name the array {wanted}")  # fmt: skip
         array, where = held[key], f"{path}, {key}"
         stated = _stated_quant(held, array, where) if len(graph.inputs) == 1 else None
         real = stated is not None and graph.tensors[name].dtype == "float32"
@@ -147,8 +172,25 @@ def _folder(path: Path, graph: Graph, pixels: Pixels | None) -> Raw:
                            where=str(path), fix="say --pixels LOW:HIGH, for example 0:1, -1:1 or 0:255")  # fmt: skip
         parts = tuple(Part(str(p), _scaled(a, pixels), one=True) for p, a in zip(pictures, bytes_, strict=True))
         return Raw(str(path), (parts,), (_pixel_quant(bytes_[0], pixels),), None, warnings)
-    parts = tuple(Part(str(p), _scaled(_load(p), pixels), one=True) for p in arrays)
+    parts = tuple(Part(str(p), _scaled(_array(p), pixels), one=True) for p in arrays)
     return Raw(str(path), (parts,), (None,), None, warnings)
+
+
+def save(data: bytes, out: Path, source: Path) -> None:
+    """Write a model, whole or not at all. Raises BadInput where the path cannot be written or is the source's."""
+    if out.is_dir():
+        raise BadInput("is a folder", where=str(out), fix="give the name of a .tflite file")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise BadInput("is the model itself", where=str(out), fix="choose another name for what is written")
+    part = out.with_name(f".{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        part.replace(out)
+    except OSError as error:
+        if part.exists():
+            part.unlink()
+        raise BadInput(f"cannot be written: {error.strerror}", where=str(out), fix="choose another place") from None
 
 
 def _require_one_input(graph: Graph, where: str) -> None:

@@ -57,5 +57,5 @@ def _whole(values: Array, limit: int, where: str, meaning: str) -> Array:
     if len(wrong):
         k = int(wrong[0])
         raise BadInput(f"label {values[k]} is not one of 0 … {limit - 1} ({meaning}); {len(wrong)} are like it",
-                       where=f"{where}, index {k}", fix="number the classes from 0 in the order of the output")  # fmt: skip
+                       where=f"{where}, index {k}", fix="number them from 0 in the order of the output")  # fmt: skip
     return numbers.astype(np.int64)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tinycomp.errors import BadInput
 from tinycomp.ir import Array
 
 Floats = NDArray[np.float64]
@@ -21,7 +22,10 @@ Observer = Literal["minmax", "percentile", "mse", "entropy"]
 BINS = 8192  # over [−limit, limit); a doubling of the limit halves the resolution of what is there already
 STEPS = 256  # of int8
 TAIL = 1e-4  # share of the values that "percentile" leaves out at each end
-SHRINK = np.linspace(0.3, 1.0, 36)  # fractions of the extremes that "mse" tries
+FRACTIONS = np.linspace(0.3, 2.0, 69)  # of the extremes that "mse" tries
+TAIL_CASES = 0.1  # share of the cases whose extremes the tail is fitted to,
+FEWEST_TAIL = 5  # and how many at least
+HEAVIEST = 0.25  # shape of the heaviest tail that is believed
 ENTROPY_STARTS = 48  # clipping thresholds that "entropy" tries
 
 
@@ -37,7 +41,7 @@ class Statistics:
     """What was seen of one tensor.
 
     counts [BINS]: values in equal bins over [−limit, limit). channel_low, channel_high: extremes for each index of the
-    last axis.
+    last axis. case_low, case_high: extremes of each case.
     """
 
     low: float
@@ -46,25 +50,39 @@ class Statistics:
     counts: Floats
     channel_low: Floats
     channel_high: Floats
+    case_low: Floats
+    case_high: Floats
 
     @property
     def centres(self) -> Floats:
         """The middle of each bin."""
-        return (np.arange(BINS) + 0.5) * (2 * self.limit / BINS) - self.limit
+        return np.arange(0.5, BINS, dtype=np.float64) * (2 * self.limit / BINS) - self.limit
 
 
 @dataclass
 class Recorder:
     """Statistics of one tensor while they are collected."""
 
+    name: str = ""
     limit: float = 0.0
     counts: Floats = field(default_factory=lambda: np.zeros(BINS))
     channel_low: Floats | None = None
     channel_high: Floats | None = None
+    case_low: list[float] = field(default_factory=list[float])
+    case_high: list[float] = field(default_factory=list[float])
 
-    def add(self, values: Array) -> None:
-        """Take in a batch of float32 values."""
-        rows = values.reshape(-1, values.shape[-1] if values.ndim else 1)
+    def add(self, values: Array, cases: int = 1) -> None:
+        """Take in the float32 values of a batch of cases. Raises BadInput where they are not finite."""
+        floats = np.asarray(values, np.float32)
+        by_case = floats.reshape(cases, -1)
+        lowest, highest = by_case.min(axis=1), by_case.max(axis=1)
+        if not np.isfinite(lowest + highest).all():
+            case = len(self.case_low) + int(np.flatnonzero(~np.isfinite(lowest + highest))[0])
+            raise BadInput(f"the float model computes NaN or infinity for calibration case {case}",
+                           where=f"tensor {self.name!r}", fix="look at that input, and at the model")  # fmt: skip
+        self.case_low += lowest.tolist()
+        self.case_high += highest.tolist()
+        rows = floats.reshape(-1, values.shape[-1] if values.ndim else 1)
         low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
         if self.channel_low is None or self.channel_high is None:
             self.channel_low, self.channel_high = low, high
@@ -77,7 +95,7 @@ class Recorder:
     def _widen(self, largest: float) -> None:
         """Double the limit, merging pairs of bins, until the largest magnitude lies inside."""
         if self.limit == 0.0:
-            self.limit = 2.0 ** math.ceil(math.log2(largest * 1.001)) if largest > 1e-30 else 1.0
+            self.limit = 2.0 ** (math.floor(math.log2(largest)) + 1) if largest > 1e-30 else 1.0
         while largest >= self.limit:
             inner = self.counts.reshape(-1, 2).sum(axis=1)
             self.counts = np.concatenate([np.zeros(BINS // 4), inner, np.zeros(BINS // 4)])
@@ -87,7 +105,8 @@ class Recorder:
         """What was seen so far. Nothing seen counts as zeros."""
         low = np.zeros(1) if self.channel_low is None else self.channel_low
         high = np.zeros(1) if self.channel_high is None else self.channel_high
-        return Statistics(float(low.min()), float(high.max()), self.limit or 1.0, self.counts, low, high)
+        ends = (np.array(self.case_low or [0.0]), np.array(self.case_high or [0.0]))
+        return Statistics(float(low.min()), float(high.max()), self.limit or 1.0, self.counts, low, high, *ends)
 
 
 def minmax(seen: Statistics) -> Range:
@@ -105,24 +124,57 @@ def percentile(seen: Statistics) -> Range:
 
 
 def mse(seen: Statistics) -> Range:
-    """The range of least mean squared error: rounding against clipping, each end shrunk in turn."""
+    """The range of least expected squared error on new cases: rounding against clipping, each end in turn.
+
+    What new cases reach beyond the extremes seen is taken from the tail of the cases' extremes, so an end may lie
+    outside what was seen, where few large values decide.
+    """
+    up, down = _clipping(seen, 1.0), _clipping(seen, -1.0)
     best = minmax(seen)
-    occupied = np.flatnonzero(seen.counts)
-    centres, counts = seen.centres[occupied], seen.counts[occupied]
     for _ in range(2):
-        lows = [Range(seen.low * f, best.high) for f in SHRINK] if seen.low < 0 else [best]
-        best = min(lows, key=lambda r: _squared_error(r, centres, counts))
-        highs = [Range(best.low, seen.high * f) for f in SHRINK] if seen.high > 0 else [best]
-        best = min(highs, key=lambda r: _squared_error(r, centres, counts))
-    return best
+        best = min((Range(seen.low * f, best.high) for f in FRACTIONS), key=lambda r: _rounding(r) + down(-r.low))
+        best = min((Range(best.low, seen.high * f) for f in FRACTIONS), key=lambda r: _rounding(r) + up(r.high))
+    return Range(float(best.low), float(best.high))
 
 
-def _squared_error(candidate: Range, centres: Floats, counts: Floats) -> float:
-    """Squared error of all values; inside the range step² / 12 each, outside the distance to it squared."""
-    low, high = min(candidate.low, 0.0), max(candidate.high, 0.0)
-    step = (high - low) / (STEPS - 1)
-    beyond = np.maximum(low - centres, 0) + np.maximum(centres - high, 0)
-    return float((counts * np.where(beyond > 0, beyond**2, 0.0)).sum() + counts.sum() * step**2 / 12)
+def _rounding(span: Range) -> float:
+    """Mean squared error of rounding to 256 steps over the range."""
+    return ((max(span.high, 0.0) - min(span.low, 0.0)) / (STEPS - 1)) ** 2 / 12
+
+
+def _clipping(seen: Statistics, sign: float) -> Callable[[float], float]:
+    """Expected squared error of values beyond a threshold (of the negated values for sign −1), per value.
+
+    Below the start of the tail it is counted. Above, excesses of the cases' extremes follow a generalised Pareto
+    distribution fitted by its moments: with shape ξ and scale σ the squared excess over start + t falls as
+    (1 + ξ·t/σ)^(2 − 1/ξ).
+    """
+    extremes = np.sort(seen.case_high if sign > 0 else -seen.case_low)[::-1]
+    tail = min(len(extremes) - 1, max(FEWEST_TAIL, round(TAIL_CASES * len(extremes))))
+    start = float(extremes[tail])
+    excess = extremes[:tail] - start
+    total = max(float(seen.counts.sum()), 1.0)
+    occupied = np.flatnonzero(seen.counts)
+    values, counts = sign * seen.centres[occupied], seen.counts[occupied]
+
+    def counted(threshold: float) -> float:
+        return float((counts * np.maximum(values - threshold, 0.0) ** 2).sum()) / total
+
+    if tail < FEWEST_TAIL or excess.max() <= 0:
+        return counted
+    mean, deviation = float(excess.mean()), float(excess.std(ddof=1))
+    shape = min(max(0.5 * (1 - (mean / max(deviation, 1e-6 * mean)) ** 2), -10.0), HEAVIEST)
+    scale, at_start = mean * (1 - shape), counted(start)
+
+    def expected(threshold: float) -> float:
+        if threshold < start:
+            return counted(threshold)
+        t = (threshold - start) / scale
+        if abs(shape) < 1e-6:
+            return at_start * math.exp(-t)
+        return at_start * max(1 + shape * t, 0.0) ** (2 - 1 / shape)
+
+    return expected
 
 
 def entropy(seen: Statistics) -> Range:
@@ -159,8 +211,8 @@ def _divergence(seen: Statistics, threshold: float) -> float:
 
 
 def _inside(seen: Statistics, low: float, high: float) -> Range:
-    """The range, no wider than what was seen."""
-    return Range(max(low, seen.low), min(high, seen.high))
+    """The range, no wider than what was seen and 0."""
+    return Range(float(max(low, min(seen.low, 0.0))), float(min(high, max(seen.high, 0.0))))
 
 
 OBSERVERS: dict[Observer, Callable[[Statistics], Range]] = {

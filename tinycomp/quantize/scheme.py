@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +11,10 @@ from tinycomp.ir import Graph, Node, Quant
 from tinycomp.ops import relu
 from tinycomp.ops.relu import Relu
 from tinycomp.quantize.observe import Range
-from tinycomp.quantize.rules import Rule, operands, rule_of
+from tinycomp.quantize.rules import operands, rule_of
 
 SMALLEST_SCALE = 2.0**-28  # what logistic's and tanh's fixed-point arithmetic holds
+SLACK = 0.01  # of a settled tensor's reach: values beyond it by less may share its parameters
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,20 @@ def scheme(graph: Graph, ranges: Mapping[str, Range], given: Mapping[str, Quant]
     """The parameters for a float graph whose tensors have these ranges.
 
     given: parameters that are settled for some tensors, such as inputs that come as integers. Tensors that operators
-    tie to one scale get the widest range among them; where two of them are settled differently, each keeps its own and
-    a QUANTIZE comes between.
+    tie to one scale get the widest range among them, or a settled neighbour's parameters where these reach as far;
+    otherwise a QUANTIZE has to come between.
     """
-    floats = [n for n in graph.nodes if _float(n, graph)]
-    kept = frozenset(n.name for n in floats if rule_of(n) is None)
-    fixed = {**_fixed(floats), **(given or {})}
-    ranges = _before_relu(graph, ranges, {**ranges, **_constant_ranges(graph, floats)})
-    group = _groups(floats, fixed)
-    quants: dict[str, Quant] = {}
-    for names in group.values():
-        settled = next((fixed[n] for n in names if n in fixed), None)
-        if settled is None:
-            spans = [ranges[n] for n in names if n in ranges]
-            if not spans:
-                continue
-            settled = quant_of(Range(min(r.low for r in spans), max(r.high for r in spans)))
-        quants.update(dict.fromkeys(names, settled))
-    return Scheme(quants, kept)
+    nodes = [n for n in graph.nodes if _float(n, graph)]
+    settled = {**_fixed(nodes), **(given or {})}
+    known = _before_relu(graph, {**ranges, **_constant_ranges(graph, nodes)})
+    ties = [(node.outputs[0], name) for node in nodes if _shares(node) for name in (*operands(node), *node.outputs[1:])]
+    quants = dict(settled)
+    for names in _groups([name for name in known if name not in settled], ties):
+        spans = [known[name] for name in names]
+        span = Range(min(r.low for r in spans), max(r.high for r in spans))
+        near = {a if b in names else b for a, b in ties if (a in names) != (b in names)}
+        quants.update(dict.fromkeys(names, _joined(span, [settled[name] for name in sorted(near) if name in settled])))
+    return Scheme(quants, frozenset(n.name for n in nodes if rule_of(n) is None))
 
 
 def quant_of(span: Range) -> Quant:
@@ -59,81 +55,66 @@ def quant_of(span: Range) -> Quant:
     return Quant((scale,), (max(-128, min(127, round(-128 - low / scale))),))
 
 
+def reach(quant: Quant) -> Range:
+    """The smallest and largest real value of int8 with these parameters."""
+    return Range(quant.scale[0] * (-128 - quant.zero_point[0]), quant.scale[0] * (127 - quant.zero_point[0]))
+
+
+def _joined(span: Range, neighbours: Iterable[Quant]) -> Quant:
+    """The first settled neighbour's parameters that reach the whole range, else the range's own."""
+    for quant in neighbours:
+        far = reach(quant)
+        slack = SLACK * (far.high - far.low)
+        if far.low - slack <= span.low and span.high <= far.high + slack:
+            return quant
+    return quant_of(span)
+
+
 def _float(node: Node, graph: Graph) -> bool:
     """The node computes in float32."""
     return any(graph.tensors[name].dtype == "float32" for name in (*node.inputs, *node.outputs))
 
 
-def _fixed(nodes: list[Node]) -> dict[str, Quant]:
+def _shares(node: Node) -> bool:
+    rule = rule_of(node)
+    return rule is not None and rule.kind == "same"
+
+
+def _fixed(nodes: Iterable[Node]) -> dict[str, Quant]:
     """Outputs whose parameters the operator fixes."""
-    found: dict[str, Quant] = {}
-    for node in nodes:
-        rule = rule_of(node)
-        if rule is not None and rule.quant is not None:
-            found.update(dict.fromkeys(node.outputs, rule.quant))
-    return found
+    rules = ((node, rule_of(node)) for node in nodes)
+    return {name: rule.quant for node, rule in rules if rule is not None and rule.quant for name in node.outputs}
 
 
-def _constant_ranges(graph: Graph, nodes: list[Node]) -> dict[str, Range]:
+def _constant_ranges(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
     """Ranges of constants that stand where activations do."""
     found: dict[str, Range] = {}
     for node in nodes:
-        for name in operands(node):
+        for name in operands(node) if rule_of(node) else ():
             t = graph.tensors[name]
-            if t.data is not None and t.dtype == "float32" and rule_of(node) is not None:
+            if t.data is not None and t.dtype == "float32":
                 found[name] = Range(float(t.data.min()), float(t.data.max()))
     return found
 
 
-def _before_relu(graph: Graph, ranges: Mapping[str, Range], known: dict[str, Range]) -> dict[str, Range]:
+def _before_relu(graph: Graph, known: dict[str, Range]) -> dict[str, Range]:
     """What a RELU alone reads needs no more range than what comes out: it saturates to the same values."""
+    found = dict(known)
     for node in reversed(graph.nodes):
-        x = node.inputs[0] if node.inputs else ""
-        if isinstance(node.attrs, Relu) and relu.attrs(node).activation in ("relu", "relu6") and x in known:
-            if graph.consumers(x) == (node,) and x not in graph.outputs and node.outputs[0] in known:
-                known[x] = known[node.outputs[0]]
-    return known
-
-
-def _groups(nodes: list[Node], fixed: Mapping[str, Quant]) -> dict[str, list[str]]:
-    """Tensors that must share their parameters, by a representative. Groups with different settled ones stay apart."""
-    parent: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        root = name
-        while parent.setdefault(root, root) != root:
-            root = parent[root]
-        while parent[name] != root:
-            parent[name], name = root, parent[name]
-        return root
-
-    settled = dict(fixed)
-    for node in nodes:
-        rule = rule_of(node)
-        if rule is None:
+        if not isinstance(node.attrs, Relu) or relu.attrs(node).activation == "relu_n1_to_1":
             continue
-        names = [*operands(node), *node.outputs]
-        roots = [find(name) for name in names]
-        for other in roots[1:] if rule.kind == "same" else []:
-            a, b = find(roots[0]), find(other)
-            first, second = settled.get(a), settled.get(b)
-            if a == b or (first is not None and second is not None and first != second):
-                continue
-            parent[b] = a
-            if second is not None:
-                settled[a] = second
-    members: dict[str, list[str]] = {}
-    for name in parent:
-        members.setdefault(find(name), []).append(name)
-    return members
+        x, out = node.inputs[0], node.outputs[0]
+        if x in found and out in found and graph.consumers(x) == (node,) and x not in graph.outputs:
+            found[x] = found[out]
+    return found
 
 
-def output_quant(rule: Rule, quants: Mapping[str, Quant], name: str) -> Quant:
-    """The parameters that a node's output is made with."""
-    return rule.quant if rule.quant is not None else quants[name]
-
-
-def reaches(quant: Quant) -> Range:
-    """The smallest and largest real value of int8 with these parameters."""
-    scale, zero = quant.scale[0], quant.zero_point[0]
-    return Range(scale * (-128 - zero), scale * (127 - zero)) if math.isfinite(scale) else Range(0.0, 0.0)
+def _groups(names: Iterable[str], ties: Iterable[tuple[str, str]]) -> list[set[str]]:
+    """The connected components of the names."""
+    group = {name: {name} for name in names}
+    for a, b in ties:
+        if a in group and b in group and group[a] is not group[b]:
+            small, large = sorted((group[a], group[b]), key=len)
+            large |= small
+            group.update(dict.fromkeys(small, large))
+    return list({id(members): members for members in group.values()}.values())

@@ -1,0 +1,27 @@
+"""The kernel rows whose cycles are not predicted, each with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tinycomp.target import Core
+
+SOFTWARE_FLOAT = "without an FPU floating point is library calls, whose cycles depend on the data"
+NO_CYCLES = "nothing models this core's cycles"
+LIBRARY = "calls the C library's exponential, whose cycles depend on the data"
+ROWS: Mapping[str, str] = MappingProxyType({
+    "logistic/float": LIBRARY,
+    "softmax/float": LIBRARY,
+    "tanh/float": LIBRARY,
+})  # fmt: skip
+FLOATS = frozenset({"float", "reduce_float", "plain", "dequantize/portable", "quantize/float"})
+
+
+def reason(op: str, kernel: str, core: Core) -> str | None:
+    """Why there is no prediction for a row on a core; None where there ought to be one."""
+    if core.pipeline is None:
+        return NO_CYCLES
+    if "fpu" not in core.features and FLOATS & {kernel, f"{op}/{kernel}"}:
+        return SOFTWARE_FLOAT
+    return ROWS.get(f"{op}/{kernel}")
