@@ -69,10 +69,11 @@ def test_the_replay_catches_a_row_that_is_moved_onto_another(graph):
 
 
 def rebuilt(program: Program) -> tuple[layout.Layout, timeline.Model, list[timeline.Task]]:
-    """The plan behind a program, for breaking it."""
+    """A streamed plan of a program's nodes, for breaking it."""
     chosen = [timeline.Chosen(s.node, s.access, s.leaf.scratch) for s in program.steps]
     model = timeline.model(program.graph, chosen, held=True)
-    return program.layout, model, [t for segment in segments.best(model) for t in segment.tasks]
+    cut = segments.best(model)
+    return layout.lay_out(model, cut, 4), model, [t for segment in cut for t in segment.tasks]
 
 
 def _lives(plan: layout.Layout, model: timeline.Model, unit: tuple[int, int]) -> tuple[int, int] | None:
