@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,31 +16,29 @@ from tinycomp.ir import Graph
 from tinycomp.ops import swar
 from tinycomp.ops.requant import Multipliers
 
+Grid = Callable[[], Iterator[tuple[str, Graph]]]
+
 
 def extremes() -> Iterator[tuple[str, Graph]]:
     """Weights of −128, alone and in pairs, which do not fit; dilation; several groups' worth of columns left over."""
     yield "lowest", convolution(1, 7, 33, 5, lowest=-128)
     for w in range(1, 9):
-        yield (
-            f"w{w}",
-            convolution(3, w, 6, 5, (3, 3), (1, 1), (1, 1, 1, 1), ("relu", "none")[w % 2], zero=w, out_zero=w - 5),
-        )
+        act = ("relu", "none")[w % 2]
+        yield f"w{w}", convolution(3, w, 6, 5, (3, 3), (1, 1), (1, 1, 1, 1), act, zero=w, out_zero=w - 5)
 
 
 def columns() -> Iterator[tuple[str, Graph]]:
     """1×1 kernels on rows of one column, and what their two kernels leave to each other."""
     for o in range(1, 10):
-        yield (
-            f"o{o}",
-            convolution(3, 1, 10 + o, o, act=("relu", "none", "relu6")[o % 3], zero=o, out_zero=(-128, 7, -100)[o % 3]),
-        )
+        act, out_zero = (("relu", -128), ("none", 7), ("relu6", -100))[o % 3]
+        yield f"o{o}", convolution(3, 1, 10 + o, o, act=act, zero=o, out_zero=out_zero)
     yield "strided", convolution(5, 3, 9, 6, stride=(2, 4))
     yield "padded", convolution(3, 1, 9, 6, stride=(1, 4), pads=(0, 0, 1, 0))
     yield "lowest", convolution(2, 1, 64, 6, lowest=-128)
 
 
 @pytest.mark.parametrize("grid", [pointwise, windows, extremes, columns, layers], ids=lambda f: f.__name__)
-def test_every_shape_of_the_grid_is_bit_exact_on_the_core(grid, tmp_path: Path):
+def test_every_shape_of_the_grid_is_bit_exact_on_the_core(grid: Grid, tmp_path: Path):
     graphs = dict(grid())
     lowered = check_on_core(graphs, random_inputs(bundle(graphs), cases=4), "cortex-m0plus", tmp_path, natively=True)
     slow = {name for name, kernel in kernels(lowered).items() if kernel == "portable"}

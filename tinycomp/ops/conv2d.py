@@ -15,7 +15,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps
-from tinycomp.ops import conv2d_dsp, conv2d_swar, requant, swar, window
+from tinycomp.ops import conv2d_blocks, conv2d_dsp, conv2d_swar, requant, swar, window
 from tinycomp.ops.base import (
     ACTIVATIONS,
     Codec,
@@ -162,6 +162,12 @@ def _dsp_rows(dual: bool) -> tuple[Kernel, ...]:
     )  # fmt: skip
 
 
+def _blocks(core: str, block: conv2d_blocks.Block) -> Kernel:
+    helpers = conv2d_blocks.WIDE_HELPERS if block.wide else conv2d_blocks.HELPERS
+    return Kernel(f"blocks_{core}", lambda n, g: conv2d_blocks.lower(n, g, _walk(n), block),
+                  lambda n, g: conv2d_blocks.takes(n, g, _walk(n)), frozenset({core}), helpers)  # fmt: skip
+
+
 OPERATOR = Operator(
     attrs=Conv2D,
     codecs=(Codec("CONV_2D", "Conv2DOptions", _read, _write),),
@@ -185,6 +191,9 @@ OPERATOR = Operator(
             frozenset({"thumb1"}),
             conv2d_swar.HELPERS,
         ),
+        _blocks("thumb2", conv2d_blocks.Block(2, 4)),
+        _blocks("riscv", conv2d_blocks.Block(4, 4)),
+        _blocks("xtensa", conv2d_blocks.Block(3, 2, wide=True)),
         Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("requantize", "clamp_int8")),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),

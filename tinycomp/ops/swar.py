@@ -4,8 +4,7 @@ The inner loops are in templates/parts/swar.j2.
 
 **Columns.** A word is a + 65536 · b for bytes a and b of two neighbouring columns. Times a weight it is two products,
 and two such words fit where their weights' magnitudes add up to 255 at most; then the halves must be added to sums of
-their own. Elements are padded to a multiple of `STEP`, with weights of zero; what the columns hold there may be
-anything.
+their own. Elements are padded to a multiple of `STEP`, with weights of zero; columns may hold anything there.
 
 **Weights.** For each output channel one bias, [elements / 4] words of four weights, the lowest byte first, five numbers
 of the rescaling. No channel is padded, so that flash holds little more than the weights.
@@ -78,10 +77,7 @@ def rescale(multipliers: Multipliers, most: qmath.Int64, out_zero: int, low: int
 
 
 def bounds(bias: Array, weights: Array) -> qmath.Int64:
-    """The largest |sum| of each channel for bytes as inputs.
-
-    bias: zero point folded in. weights: [channels, elements].
-    """
+    """The largest |sum| of each channel. bias: zero point folded in. weights: [channels, elements]."""
     w, b = weights.astype(np.int64), bias.astype(np.int64)
     high = b + np.maximum(127 * w, -128 * w).sum(axis=1)
     low = b + np.minimum(127 * w, -128 * w).sum(axis=1)
