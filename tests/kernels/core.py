@@ -12,7 +12,7 @@ import numpy as np
 from tests.assembly import core as known_core
 from tests.support import reference, run_program, same
 from tinycomp.emit.library import Identity, environment, library
-from tinycomp.harness.counting import arm, program
+from tinycomp.harness.counting import arm, plugin, program
 from tinycomp.harness.counting.firmware import Memory
 from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.lower import lower
@@ -82,7 +82,9 @@ def run_on_core(lowered: Program, cases: Sequence[Sequence[Array]], core: Core, 
         "output_bytes": ",".join(str(graph.tensors[t].bytes) for t in graph.outputs),
         "cases": len(cases),
     }  # fmt: skip
-    values = {"memory": MEMORY, "entry": "reset", "stack": 1 << 16, "version": "", "title": core.title}
+    machine = plugin.MACHINES.get(core.id)
+    memory = machine.memory if machine else MEMORY
+    values = {"memory": memory, "entry": "reset", "stack": 1 << 16, "version": "", "title": core.title}
     for file, template in (("start.c", "harness/profile_arm.c.j2"), ("net.ld", "harness/profile.ld.j2")):
         sources[file] = environment().get_template(template).render(**values)
     for file, text in sources.items():
@@ -92,7 +94,8 @@ def run_on_core(lowered: Program, cases: Sequence[Sequence[Array]], core: Core, 
                "net.c", "net_data.c", "-o", "net.elf"]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[:4000]
-    console = bytes.fromhex(arm.count(program.read(folder / "net.elf"), core, 0).console)
+    count = plugin.count if machine else arm.count
+    console = bytes.fromhex(count(program.read(folder / "net.elf"), core, 0).console)
     found: list[list[Array]] = []
     for _ in cases:
         row: list[Array] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from tinycomp.ir import Graph, Tensor
 from tinycomp.ops.conv2d import Conv2D
 from tinycomp.ops.fully_connected import FullyConnected
 
+Grid = Callable[[], Iterator[tuple[str, Graph]]]
 CORES = pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
 
 
@@ -108,7 +109,7 @@ def layers() -> Iterator[tuple[str, Graph]]:
 
 @CORES
 @pytest.mark.parametrize("grid", [pointwise, windows, layers], ids=lambda f: f.__name__)
-def test_every_shape_of_the_grid_is_bit_exact_on_the_core(grid, core: str, tmp_path: Path):
+def test_every_shape_of_the_grid_is_bit_exact_on_the_core(grid: Grid, core: str, tmp_path: Path):
     graphs = dict(grid())
     lowered = check_on_core(
         graphs, random_inputs(bundle(graphs), cases=4), core, tmp_path, natively=core != "cortex-m33"

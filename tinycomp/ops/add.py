@@ -14,7 +14,7 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Kernel, Leaf
-from tinycomp.ops import binary, unary
+from tinycomp.ops import binary, mve, unary
 from tinycomp.ops.base import Operator, Shape, clamp_real
 from tinycomp.ops.linear_dsp import BYTES, Linear, linear
 
@@ -110,13 +110,13 @@ def kernel_dsp(sign: int) -> Kernel:
         low, high = binary.output_range(node, graph)
         params = {
             "from_a": made.params["from_a"], "from_b": made.params["from_b"], "right": found.right,
-            "low": low, "high": high, "rest": made.numbers["n0"] % 4 > 0,
+            "low": low, "high": high,
         }  # fmt: skip
         numbers = {"count": made.numbers["n0"], "factor_a": found.factor_a, "factor_b": found.factor_b,
                    "offset": found.offset}  # fmt: skip
         return Leaf(params, numbers, made.consts, shared=frozenset(numbers))
 
-    return Kernel("dsp", lower_dsp, accepts, frozenset({"dsp"}), ("load_word",))
+    return Kernel("dsp", lower_dsp, accepts, frozenset({"dsp"}))
 
 
 OPERATOR = Operator(
@@ -126,6 +126,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=binary.access,
     kernels=(
+        mve.on_helium(kernel_dsp(1)),
         kernel_dsp(1),
         Kernel("portable", lower, binary.is_int8, helpers=("requantize", "clamp_int8")),
         binary.KERNEL_PLAIN,

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 Instruction = tuple[str | int | bool | None, ...]
 Code = tuple[Instruction, ...]
 
-REGISTERS = 13  # general registers of an asm statement: all but the stack and program counters and a frame pointer
-_LOADS = ("load", "load_next", "load_stride", "row_address", "row_word")
+REGISTERS = 14  # general registers of a naked function: all but the stack and program counters
+_LOADS = ("load", "load_any", "load_next", "load_stride", "row_address", "row_word")
 _LONGER = {"at_least": 3, "at_most": 3, "plus_three": 2, "minus_three": 2}
 
 

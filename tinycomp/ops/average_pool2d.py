@@ -14,7 +14,7 @@ import numpy as np
 
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Access, Kernel, Leaf, Taps
-from tinycomp.ops import pool
+from tinycomp.ops import mve, pool
 from tinycomp.ops.base import Operator, clamp_real
 
 LONGEST_ROW = 255  # int8 values whose sum is an int16
@@ -82,6 +82,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
+        Kernel("reduce_mve", _lower_dsp, _whole_rows, mve.MVE, ("mve_sums", "divide_rounded")),
         Kernel("reduce_dsp", _lower_dsp, _whole_rows, frozenset({"dsp"}), ("load_word", "sxtab16", "divide_rounded")),
         Kernel("reduce", _lower_reduce, lambda n, g: _reduces(n, g) and pool.is_int8(n, g),
                helpers=("divide_rounded",)),

@@ -15,7 +15,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps
-from tinycomp.ops import conv2d_blocks, conv2d_dsp, conv2d_swar, requant, swar, window
+from tinycomp.ops import conv2d_blocks, conv2d_dsp, conv2d_mve, conv2d_swar, requant, swar, window
 from tinycomp.ops.base import (
     ACTIVATIONS,
     Codec,
@@ -175,6 +175,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
+        *conv2d_mve.rows(_walk),
         *_dsp_rows(dual=True),
         *_dsp_rows(dual=False),
         Kernel(

@@ -51,6 +51,15 @@ class Layout(NamedTuple):
         """Bytes of a unit."""
         return self.slot * (self.kh if self.mixed or self.kh % 2 == 0 else self.kh + 1)
 
+    def inputs(self, offset: int) -> tuple[Tap, Tap]:
+        """Tap row and column of the two inputs in the word at this offset of the strip."""
+        column, row = divmod(offset // self.slot, self.unit // self.slot)
+        if row < self.kh - self.kh % 2:
+            return (row // 2 * 2, 2 * column + row % 2), (row // 2 * 2 + 1, 2 * column + row % 2)
+        if self.mixed:
+            return (row, 2 * column), (row, 2 * column + 1)
+        return (self.kh - 1, 2 * column + row - self.kh + 1), (self.kh - 1, 2 * column + row - self.kh + 1)
+
     def taps(self, output: int) -> tuple[int, ...]:
         """The tap columns of an output that are in the strip; what they leave out is padding, part of its bias."""
         first = self.start + output * self.stride
@@ -149,7 +158,8 @@ def block(at: Layout, pixels: int) -> Block:
         weights += walk.weights
         for first in range(0, len(walk.words), len(free)):
             group = [*zip(free, walk.words[first : first + len(free)], strict=False)]
-            code += [("load", register, "x", offset) for register, (offset, _) in group]
+            load = "load" if at.group == 1 else "load_any"
+            code += [(load, register, "x", offset) for register, (offset, _) in group]
             code += [("widen", register) for register, _ in group] if at.group > 1 else []
             for register, (_, products) in group:
                 for name, output, word in products:

@@ -13,7 +13,7 @@ import numpy as np
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Access, Taps
-from tinycomp.ops import depthwise_dsp, depthwise_portable, requant, window
+from tinycomp.ops import depthwise_dsp, depthwise_mve, depthwise_portable, requant, window
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 from tinycomp.ops.depthwise_attrs import DepthwiseConv2D, attrs, kernel_size, reduces
 
@@ -102,6 +102,6 @@ OPERATOR = Operator(
     infer=_infer,
     reference=_reference,
     access=_access,
-    kernels=(*depthwise_dsp.KERNELS, *depthwise_portable.KERNELS),
+    kernels=(*depthwise_mve.KERNELS, *depthwise_dsp.KERNELS, *depthwise_portable.KERNELS),
     macs=_macs,
 )

@@ -18,6 +18,7 @@ from tinycomp.ops.depthwise_portable import lower_reduce
 DSP = frozenset({"dsp"})
 MOST_PIXELS = 6
 LONGEST = 640  # instructions of a block: 2.5 KB
+FARTHEST = 4095  # bytes that an ADD's constant can say
 INT16 = 2**15
 
 
@@ -108,13 +109,14 @@ def _code(node: Node, graph: Graph, made: Channels, pixels: int, whole: bool) ->
 
 def _strip(node: Node, graph: Graph, made: Channels) -> Strip | None:
     """The cheapest walk, in cycles of a channel and row; None where no block fits the registers."""
-    a, out_w = attrs(node), graph.out(node).shape[2]
+    stride, out_w = attrs(node).stride[1], graph.out(node).shape[2]
 
     def cost(pixels: int, whole: bool) -> int | None:
-        if not fits(_layout(node, graph, pixels, whole), pixels):
+        at = _layout(node, graph, pixels, whole)
+        if not fits(at, pixels):
             return None
         code = _code(node, graph, made, pixels, whole)[1]
-        return cycles(code) + 10 if len(code) <= LONGEST else None
+        return cycles(code) + 10 if len(code) <= LONGEST and pixels * stride // 2 * at.unit <= FARTHEST else None
 
     found: list[Strip] = []
     if out_w <= MOST_PIXELS and (own := cost(out_w, True)) is not None:
@@ -122,7 +124,7 @@ def _strip(node: Node, graph: Graph, made: Channels) -> Strip | None:
     for pixels in range(1, min(MOST_PIXELS, out_w - 1) + 1):
         count, rest = divmod(out_w, pixels)
         one, end = cost(pixels, False), cost(rest, False) if rest else 0
-        if pixels * a.stride[1] % 2 == 0 and one is not None and end is not None:
+        if pixels * stride % 2 == 0 and one is not None and end is not None:
             row = _gathering(_layout(node, graph, out_w, False))
             found.append(Strip(pixels, count, rest, False, count * one + end + (20 if rest else 0) + row + 10))
     return min(found, key=lambda s: s.cost, default=None)
@@ -168,26 +170,25 @@ def _lower_strip(node: Node, graph: Graph) -> Leaf:
     assert rest is None or (rest.biases, rest.weights) == (main.biases, main.weights)
     columns = at.columns if chosen.whole else _layout(node, graph, out.shape[2], False).columns
     units, stream = (columns + 1) // 2, _stream(made, main, x.zero_point)
-    half = 0 if chosen.whole else a.padding[2] % 2
-    before = 0 if chosen.whole else a.padding[2] // 2
-    inside = min((x.shape[2] - half) // 2, units - before - half)
-    last = min((x.shape[2] - half) % 2, units - before - half - inside)
+    left = 0 if chosen.whole else a.padding[2]
+    half, image = left % 2, min(x.shape[2], columns - left)  # columns of the image that the strip holds
+    inside, last = divmod(image - half, 2)
     params: dict[str, Param] = {
         "kh": at.kh, "mixed": at.mixed, "unit_words": at.unit // 4,
-        "step": chosen.pixels * at.stride // 2 * at.unit, "entry": stream.shape[1],
+        "padded": not chosen.whole, "half": half > 0, "last": last > 0, "entry": stream.shape[1],
         "pixels": chosen.pixels, "code": code, "pool": pool_size(code), "loops": chosen.blocks > 1,
         "rest": chosen.rest, "rest_code": rest_code, "rest_pool": pool_size(rest_code),
-        "whole": chosen.whole, "half": half > 0, "last": last > 0,
+        "step": chosen.pixels * at.stride // 2 * at.unit,
     }  # fmt: skip
     numbers = {
-        "inside": inside, "count": chosen.blocks, "before": before, "units": units,
-        "after": units - before - half - inside - last,
+        "first": left // 2, "inside": inside, "count": chosen.blocks, "units": units,
+        "before": (left + 1) // 2, "after": (left + image) // 2,
     }  # fmt: skip
     weights = (Const("weights", stream),)
-    if x.shape[3] == 1:
+    if at.group == 1:
         numbers |= {"out_c": out.shape[3], "in_zero": x.zero_point}
         return Leaf(params, numbers, weights, units * at.unit, frozenset(numbers))
-    numbers |= {"in_c": x.shape[3], "zeros": _four(x.zero_point)}
+    numbers |= {"in_c": x.shape[3], "zero_bytes": _four(x.zero_point)}
     return Leaf(params | {"group": at.group}, numbers, weights, at.slot + units * at.unit, frozenset(numbers))
 
 
@@ -249,8 +250,8 @@ def _four(byte: int) -> int:
 
 
 KERNELS = (
-    Kernel("dsp_strip", _lower_strip, _by_channel, DSP, ("load_word", "pack_low", "pack_high")),
-    Kernel("dsp_expand", _lower_strip, _expands, DSP, ("pack_low", "pack_high")),
+    Kernel("dsp_strip", _lower_strip, _by_channel, DSP, ("pack4", "pack8")),
+    Kernel("dsp_expand", _lower_strip, _expands, DSP, ("pack_low",)),
     Kernel("reduce_dsp", _lower_reduce, _reduces_by_four, DSP, ("load_word", "sxtb16", "requantize", "clamp_int8")),
     Kernel("dsp_channels", _lower_channels, _by_four, DSP, ("load_word",)),
 )

@@ -10,7 +10,7 @@ As it stands its halves are 256 · b + a, provided that b's bytes are stored one
 its products is 256 · B + A, and B = (sum − A) / 256 where |B| < 2^23. Where B may be larger, `apart`, bytes are stored
 as they are and taken apart.
 
-**Rescaling.** See `requant_dsp`; `floor` has one right shift, 14, for all layers, so that they share code.
+**Rescaling.** See `requant_dsp`; `floor` has one right shift, 17, for all layers, so that they share code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from tinycomp.ops.requant import Multipliers
 
 CHANNELS = 4  # of a group, which share the loads of a column
 UNROLL = 16  # steps in the inner loop's body
-RIGHT = 14  # the common right shift of `floor`
+TOGETHER = 8  # bits by which the second sum of a word is shifted
+RIGHT = 17  # the common right shift of `floor`
 WIDEST = 2**23  # above every |sum| that can be told from 256 times itself plus another
 
 
@@ -101,14 +102,15 @@ def _floor(multipliers: Multipliers, bounds: qmath.Int64, out_zero: int, low: in
     r = -multipliers.shift
     twice = (r >= 1) & (not once)
     left = RIGHT + 1 - r
-    if (bool(twice.any()) and low < out_zero) or not bool((left >= np.where(twice, 2, 1)).all()):
+    if (bool(twice.any()) and low < out_zero) or not bool((left >= TOGETHER).all()):
         return None
     # what two roundings add is 2^30 and 2^(30 + r) for a sum that is not shifted
-    offset = np.where(twice, np.int64(1) << np.maximum(left - 2, 0), 0) + (1 << RIGHT - 1) + (out_zero << RIGHT)
+    offset = np.where(twice, np.int64(1) << left - 2, 0) + (1 << RIGHT - 1) + (out_zero << RIGHT)
     shifted = bounds << np.minimum(left, 31)
     fits = (shifted < 2**31) & (np.abs(offset) + (shifted >> 1) < 2**31)
     if not bool(fits.all()):
         return None
+    left[1::2] -= TOGETHER
     return Rescale("floor", np.stack([multipliers.mantissa, offset, left], axis=1))
 
 

@@ -19,7 +19,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, rowwise, whole
-from tinycomp.ops import dot, requant, swar
+from tinycomp.ops import dot, mve, requant, swar
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 
 
@@ -166,6 +166,20 @@ def _lower_dsp(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, numbers, (Const("weights", stream.words),), scratch, frozenset(numbers))
 
 
+def _takes_mve(node: Node, graph: Graph) -> bool:
+    x, w, _ = graph.ins(node)
+    twice = x.dtype == "int8" and not _rounds_once(graph)
+    return twice and mve.takes(requant.channel_multipliers(x, w, graph.out(node), w.shape[0]))
+
+
+def _lower_mve(node: Node, graph: Graph) -> Leaf:
+    """Weights, biases and rescaling as one stream (`mve.stream`)."""
+    (x, w, _), out, (weights, bias) = graph.ins(node), graph.out(node), swar.channels(node, graph)
+    count = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // w.shape[1]
+    m = requant.channel_multipliers(x, w, out, w.shape[0])
+    return mve.columns(weights, bias, m, out, attrs(node).activation, {"vectors": count})
+
+
 def _vector_rescaling(node: Node, graph: Graph) -> swar.Rescale | None:
     """The rescaling for Thumb-1's inner loop, None where it cannot compute the node exactly."""
     a, (x, w, _), out = attrs(node), graph.ins(node), graph.out(node)
@@ -197,6 +211,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
+        Kernel("mve", _lower_mve, _takes_mve, mve.MVE, mve.HELPERS),
         Kernel(
             "dsp",
             _lower_dsp,

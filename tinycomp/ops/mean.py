@@ -17,6 +17,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Kernel, Leaf, Taps, rowwise, whole
+from tinycomp.ops import mve
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, require_dtype
 
 LONGEST_ROW = 255  # int8 values whose sum is an int16
@@ -185,6 +186,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
+        Kernel("reduce_mve", _lower_dsp, _whole_rows, mve.MVE, ("mve_sums", *_INT8_HELPERS)),
         Kernel("reduce_dsp", _lower_dsp, _whole_rows, frozenset({"dsp"}), ("load_word", "sxtab16", *_INT8_HELPERS)),
         Kernel("reduce", _lower, lambda n, g: _reduces(n, g) and _is_int8(n, g), helpers=_INT8_HELPERS),
         Kernel("reduce_float", _lower, lambda n, g: _reduces(n, g) and not _is_int8(n, g)),

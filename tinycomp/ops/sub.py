@@ -16,7 +16,7 @@ import numpy as np
 
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Kernel
-from tinycomp.ops import add, binary
+from tinycomp.ops import add, binary, mve
 from tinycomp.ops.base import Operator, clamp_real
 
 
@@ -42,6 +42,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=binary.access,
     kernels=(
+        mve.on_helium(add.kernel_dsp(-1)),
         add.kernel_dsp(-1),
         Kernel("portable", add.lower, binary.is_int8, helpers=("requantize", "clamp_int8")),
         binary.KERNEL_PLAIN,
