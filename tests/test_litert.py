@@ -14,6 +14,7 @@ from tests.ops import (
     test_conv2d,
     test_depthwise_conv2d,
     test_fully_connected,
+    test_int16,
     test_leaky_relu,
     test_logistic,
     test_mean,
@@ -78,7 +79,7 @@ def relus() -> Iterator[Graph]:
     return (test_relu.layer(kind, x, out) for kind in kinds for x, out in test_relu.ENDS)
 
 
-# int8 layers of one operator, which run as one graph.
+# Layers of one operator, int8 where nothing else is said, which run as one graph.
 LAYERS: dict[str, Callable[[], Iterator[Graph]]] = {
     "add": lambda: (scaled(Add(), *ends, (1, 8, 8, 16)) for ends in SCALES),
     "average_pool2d": lambda: (test_pool.pooled(AveragePool2D, *param.values[:-1]) for param in test_pool.GRID),
@@ -91,6 +92,9 @@ LAYERS: dict[str, Callable[[], Iterator[Graph]]] = {
     "mul": lambda: (scaled(Mul(), *ends, (1, 8, 8, 16)) for ends in SCALES),
     "relu": relus,
     "softmax": lambda: (test_softmax.layer((7, 10), scale) for scale in test_softmax.SCALES),
+    "conv2d, int16": lambda: iter(test_int16.convolutions("int64")),
+    "depthwise_conv2d, int16": lambda: iter(test_int16.depthwise_convolutions()),
+    "fully_connected, int16": lambda: iter(test_int16.dense_layers()),
     "tanh": lambda: (test_tanh.layer(scale, zero) for scale in test_tanh.SCALES for zero in (-128, 9)),
 }
 

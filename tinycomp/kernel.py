@@ -11,8 +11,8 @@ c0, c1, … and then those of the leaf's numbers that differ between the nodes w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tinycomp.ir import Array, Graph, Node
@@ -109,6 +109,15 @@ class Kernel:
     accepts: Callable[[Node, Graph], bool] = _anything
     requires: frozenset[str] = field(default_factory=frozenset[str])
     helpers: tuple[str, ...] = ()
+
+
+def restricted(kernels: Iterable[Kernel], condition: Callable[[Node, Graph], bool]) -> tuple[Kernel, ...]:
+    """The rows for nodes that meet the condition alone; it is asked first, so `accepts` may rely on it."""
+
+    def both(accepts: Callable[[Node, Graph], bool]) -> Callable[[Node, Graph], bool]:
+        return lambda node, graph: condition(node, graph) and accepts(node, graph)
+
+    return tuple(replace(k, accepts=both(k.accepts)) for k in kernels)
 
 
 def choices(kernels: tuple[Kernel, ...], node: Node, graph: Graph, features: frozenset[str]) -> tuple[Kernel, ...]:

@@ -88,6 +88,21 @@ def requantize_once(acc: ArrayLike, mantissa: ArrayLike, shift: ArrayLike) -> In
     return (product + (np.int64(1) << (total - 1))) >> total
 
 
+def reduced(mantissa: ArrayLike) -> Int64:
+    """The upper 16 bits of a mantissa, rounded and saturated: what multiplies a 64-bit accumulator."""
+    m = np.asarray(mantissa, np.int64)
+    return np.where(m < 0x7FFF0000, (m + (1 << 15)) >> 16, 0x7FFF)
+
+
+def requantize_wide(acc: ArrayLike, mantissa: ArrayLike, shift: ArrayLike) -> Int64:
+    """MultiplyByQuantizedMultiplier of an int64: times the reduced mantissa, rounded once, halves up; wrapped to int32.
+
+    |acc| must be below 2^47 and shift below 15.
+    """
+    total = 15 - np.asarray(shift, np.int64)
+    return wrap32((np.asarray(acc, np.int64) * reduced(mantissa) + (np.int64(1) << (total - 1))) >> total)
+
+
 def quantize_real(real: float, scale: float, zero_point: int) -> int:
     """Quantize() of kernel_util.cc: the quotient is taken in float32 and rounded half away from zero."""
     return zero_point + round_half_away(float(np.float32(real) / np.float32(scale)))

@@ -26,6 +26,7 @@ INT8 = [
     "micro_speech_quantized",
     "hello_world_int8",
 ]
+INT16 = ["seanet_conv5_int16"]
 FLOAT = ["kws_float", "ic_float", "vww_float", "ad_float", "hello_world_float", "magic_wand_float"]
 # Bytes of arena with everything included: (layer by layer, input held, rows pushed).
 ARENA = {
@@ -60,7 +61,7 @@ def golden(name: str) -> tuple[list[list[Array]], list[list[Array]]]:
     return ins, outs
 
 
-@pytest.mark.parametrize("name", INT8 + FLOAT)
+@pytest.mark.parametrize("name", INT8 + INT16 + FLOAT)
 def test_c_equals_the_golden_outputs(name):
     cases, wanted = golden(name)
     answers = run_program(lower(front(name).graph, Recipe()), cases, optimise="-O1")
@@ -83,7 +84,7 @@ def test_every_way_of_building_gives_the_same_bits(name, opt, stream):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", INT8 + FLOAT)
+@pytest.mark.parametrize("name", INT8 + INT16 + FLOAT)
 def test_c_equals_the_micro_interpreter_on_a_hundred_random_inputs(name):
     cases = random_cases(front(name).graph, 100, seed=7)
     wanted = tflm((SHARED / "models" / f"{name}.tflite").read_bytes(), cases)

@@ -14,8 +14,8 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
-from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps
-from tinycomp.ops import conv2d_blocks, conv2d_dsp, conv2d_mve, conv2d_swar, requant, swar, window
+from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps, restricted
+from tinycomp.ops import conv2d_blocks, conv2d_dsp, conv2d_int16, conv2d_mve, conv2d_swar, int16, requant, swar, window
 from tinycomp.ops.base import (
     ACTIVATIONS,
     Codec,
@@ -76,11 +76,13 @@ def _write(node: Node, graph: Graph) -> Written:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     a, (x, w, b) = attrs(node), graph.ins(node)
-    require_dtype(node, graph, [("int8", "int8", "int8"), ("float32", "float32", "float32")])
+    require_dtype(node, graph, [("int8", "int8", "int8"), int16.WEIGHTED, ("float32", "float32", "float32")])
     if w.shape[3] == 0 or x.shape[3] % w.shape[3] or w.shape[0] % (x.shape[3] // w.shape[3]):
         raise BadInput(f"input has {x.shape[3]} channels and weights {w.name!r} are {list(w.shape)}; "
                        "neither dense nor grouped", where=f"{node.name} (conv2d)")  # fmt: skip
     requant.require_weights(f"{node.name} (conv2d)", x, w, b, graph.out(node), axis=0)
+    if x.dtype == "int16":
+        int16.require_weighted(node, graph, 0, int16.rounding(b), narrow=True)
     top, bottom, left, right = a.padding
     h = window.output_size(x.shape[1], w.shape[1], a.stride[0], a.dilation[0], top, bottom)
     wide = window.output_size(x.shape[2], w.shape[2], a.stride[1], a.dilation[1], left, right)
@@ -88,11 +90,11 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
 
 
 def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
-    a, (xt, wt, _), out = attrs(node), graph.ins(node), graph.out(node)
+    a, (xt, wt, bt), out = attrs(node), graph.ins(node), graph.out(node)
     x, w, b = args
     groups = x.shape[3] // w.shape[3]
     zero = 0 if xt.dtype == "float32" else xt.zero_point
-    wide = np.float32 if xt.dtype == "float32" else np.float64  # float64 products and sums of int8 are exact
+    wide = np.float32 if xt.dtype == "float32" else np.float64  # float64 sums of such products are exact
     seen = window.windows(x, (w.shape[1], w.shape[2]), a.stride, a.dilation, a.padding, zero).astype(wide) - wide(zero)
     parts = np.split(seen, groups, axis=5) if groups > 1 else [seen]
     kernels = np.split(w.astype(wide), groups, axis=0) if groups > 1 else [w.astype(wide)]
@@ -102,7 +104,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     if xt.dtype == "float32":
         return (clamp_real((acc + b.astype(np.float32)).astype(np.float32), a.activation),)
     m = requant.channel_multipliers(xt, wt, out, acc.shape[-1])
-    return (requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation),)
+    return (requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation, int16.rounding(bt)),)
 
 
 def _access(node: Node, graph: Graph) -> Access:
@@ -162,11 +164,40 @@ def _dsp_rows(dual: bool) -> tuple[Kernel, ...]:
     )  # fmt: skip
 
 
+def _is_int8(node: Node, graph: Graph) -> bool:
+    x, w, _ = graph.ins(node)
+    return (x.dtype, w.dtype) == ("int8", "int8")
+
+
 def _blocks(core: str, block: conv2d_blocks.Block) -> Kernel:
     helpers = conv2d_blocks.WIDE_HELPERS if block.wide else conv2d_blocks.HELPERS
     return Kernel(f"blocks_{core}", lambda n, g: conv2d_blocks.lower(n, g, _walk(n), block),
                   lambda n, g: conv2d_blocks.takes(n, g, _walk(n)), frozenset({core}), helpers)  # fmt: skip
 
+
+_INT8 = (
+    *conv2d_mve.rows(_walk),
+    *_dsp_rows(dual=True),
+    *_dsp_rows(dual=False),
+    Kernel(
+        "vector",
+        lambda n, g: conv2d_swar.lower_vector(n, g, _walk(n)),
+        lambda n, g: conv2d_swar.takes_vector(n, g, _walk(n)),
+        frozenset({"thumb1"}),
+        swar.VECTOR_HELPERS,
+    ),
+    Kernel(
+        "swar",
+        lambda n, g: conv2d_swar.lower(n, g, _walk(n)),
+        lambda n, g: conv2d_swar.takes(n, g, _walk(n)),
+        frozenset({"thumb1"}),
+        conv2d_swar.HELPERS,
+    ),
+    _blocks("thumb2", conv2d_blocks.Block(2, 4)),
+    _blocks("riscv", conv2d_blocks.Block(4, 4)),
+    _blocks("xtensa", conv2d_blocks.Block(3, 2, wide=True)),
+    Kernel("portable", _lower, helpers=("requantize", "clamp_int8")),
+)
 
 OPERATOR = Operator(
     attrs=Conv2D,
@@ -175,27 +206,8 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
-        *conv2d_mve.rows(_walk),
-        *_dsp_rows(dual=True),
-        *_dsp_rows(dual=False),
-        Kernel(
-            "vector",
-            lambda n, g: conv2d_swar.lower_vector(n, g, _walk(n)),
-            lambda n, g: conv2d_swar.takes_vector(n, g, _walk(n)),
-            frozenset({"thumb1"}),
-            swar.VECTOR_HELPERS,
-        ),
-        Kernel(
-            "swar",
-            lambda n, g: conv2d_swar.lower(n, g, _walk(n)),
-            lambda n, g: conv2d_swar.takes(n, g, _walk(n)),
-            frozenset({"thumb1"}),
-            conv2d_swar.HELPERS,
-        ),
-        _blocks("thumb2", conv2d_blocks.Block(2, 4)),
-        _blocks("riscv", conv2d_blocks.Block(4, 4)),
-        _blocks("xtensa", conv2d_blocks.Block(3, 2, wide=True)),
-        Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("requantize", "clamp_int8")),
+        *restricted(_INT8, _is_int8),
+        *conv2d_int16.rows(_walk),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),
     macs=_macs,

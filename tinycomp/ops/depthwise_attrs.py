@@ -37,12 +37,13 @@ def reduces(node: Node, graph: Graph) -> bool:
     """One output row from all input rows, whose sums take less room than the rows: keep the sums."""
     a, (x, w, _), out = attrs(node), graph.ins(node), graph.out(node)
     all_rows = out.rows == 1 and a.dilation[0] == 1 and 1 < x.rows <= w.shape[1] - a.padding[0]
-    return all_rows and x.dtype == "int8" and SUM_BYTES * out.elements < x.bytes
+    return all_rows and is_int8(node, graph) and SUM_BYTES * out.elements < x.bytes
 
 
 def is_int8(node: Node, graph: Graph) -> bool:
-    """The activations are int8."""
-    return graph.ins(node)[0].dtype == "int8"
+    """Activations and weights are int8."""
+    x, w, _ = graph.ins(node)
+    return (x.dtype, w.dtype) == ("int8", "int8")
 
 
 def numbers(node: Node, graph: Graph) -> dict[str, int]:

@@ -13,7 +13,7 @@ import numpy as np
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Access, Taps
-from tinycomp.ops import depthwise_dsp, depthwise_mve, depthwise_portable, requant, window
+from tinycomp.ops import depthwise_dsp, depthwise_mve, depthwise_portable, int16, requant, window
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 from tinycomp.ops.depthwise_attrs import DepthwiseConv2D, attrs, kernel_size, reduces
 
@@ -56,18 +56,20 @@ def _write(node: Node, graph: Graph) -> Written:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     a, (x, w, b) = attrs(node), graph.ins(node)
-    require_dtype(node, graph, [("int8", "int8", "int8"), ("float32", "float32", "float32")])
+    require_dtype(node, graph, [("int8", "int8", "int8"), int16.WEIGHTED, ("float32", "float32", "float32")])
     if w.shape[0] != 1 or w.shape[3] % x.shape[3]:
         raise BadInput(f"input has {x.shape[3]} channels and weights {w.name!r} are {list(w.shape)}, expected "
                        "[1, height, width, channels × multiplier]", where=_where(node))  # fmt: skip
     requant.require_weights(_where(node), x, w, b, graph.out(node), axis=3)
+    if x.dtype == "int16":
+        int16.require_weighted(node, graph, 3, int16.rounding(b))
     size = (x.shape[1], x.shape[2])
     rows, columns = window.positions(_where(node), size, kernel_size(w), a.stride, a.dilation, a.padding)
     return (((x.shape[0], rows, columns, w.shape[3]), x.dtype),)
 
 
 def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
-    a, (xt, wt, _), out = attrs(node), graph.ins(node), graph.out(node)
+    a, (xt, wt, bt), out = attrs(node), graph.ins(node), graph.out(node)
     x, w, b = args
     real = xt.dtype == "float32"
     zero, wide = (0, np.float32) if real else (xt.zero_point, np.int64)
@@ -80,7 +82,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     if real:
         return (clamp_real(acc, a.activation),)
     m = requant.channel_multipliers(xt, wt, out, taps.shape[2])
-    return (requant.finish(acc, m, out, a.activation),)
+    return (requant.finish(acc, m, out, a.activation, int16.rounding(bt)),)
 
 
 def _access(node: Node, graph: Graph) -> Access:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycomp.ir import Graph, Node
 from tinycomp.kernel import Const, Kernel, Leaf
-from tinycomp.ops import requant, window
+from tinycomp.ops import int16, requant, window
 from tinycomp.ops.depthwise_attrs import SUM_BYTES, attrs, is_int8, kernel_size, numbers, reduces
 
 
@@ -93,7 +93,7 @@ def _lower_portable(node: Node, graph: Graph) -> Leaf:
     acc, consts = _quantized(node, graph, by_channel=False)
     params = {
         "kh": w.shape[1], "edges": _edges(node, graph), "acc": acc, "expands": multiplier > 1,
-        "channels": 4 if multiplier % 4 == 0 or multiplier == 1 else 2 if multiplier % 2 == 0 else 1,
+        "channels": _together(multiplier),
     }  # fmt: skip
     return Leaf(params, numbers(node, graph) | _walk(node, graph), consts)
 
@@ -109,6 +109,29 @@ def lower_reduce(node: Node, graph: Graph) -> Leaf:
     params = {"edges": _edges(node, graph), "acc": requant.accumulator_type(bias, seen)}
     counts = numbers(node, graph) | _walk(node, graph) | {"top": a.padding[0], "in_h": x.rows}
     return Leaf(params, counts, (consts[0], Const("bias", bias), *consts[2:]), scratch=SUM_BYTES * out.elements)
+
+
+def _lower_int16(node: Node, graph: Graph) -> Leaf:
+    """Weights stay as in the file, [kh][kw][O]."""
+    (x, w, b), out = graph.ins(node), graph.out(node)
+    assert w.data is not None  # `infer` has refused others
+    multiplier = out.shape[3] // x.shape[3]
+    channels = w.data.reshape(-1, out.shape[3]).T
+    found = int16.rescaling(node, graph, channels, attrs(node).activation, int16.rounding(b))
+    params = {
+        "kh": w.shape[1], "edges": _edges(node, graph), "expands": multiplier > 1,
+        "channels": _together(multiplier),
+    }  # fmt: skip
+    counts = {
+        "in_w": x.shape[2], "in_c": x.shape[3], "out_w": out.shape[2], "out_c": out.shape[3], "multiplier": multiplier,
+    }  # fmt: skip
+    consts = (Const("weights", w.data[0]), *found.consts)
+    return Leaf(params | found.params, counts | _walk(node, graph) | found.numbers, consts)
+
+
+def _together(multiplier: int) -> int:
+    """Channels of one step of the kernels that loop over taps: neighbours that read neighbours, or all the same."""
+    return 4 if multiplier % 4 == 0 or multiplier == 1 else 2 if multiplier % 2 == 0 else 1
 
 
 def _lower_float(node: Node, graph: Graph) -> Leaf:
@@ -135,5 +158,6 @@ KERNELS = (
     Kernel("reduce", lower_reduce, lambda n, g: is_int8(n, g) and reduces(n, g), helpers=_INT8_HELPERS),
     Kernel("columns", _lower_columns, _by_column, helpers=_INT8_HELPERS),
     Kernel("portable", _lower_portable, _by_window, helpers=_INT8_HELPERS),
-    Kernel("float", _lower_float, lambda n, g: not is_int8(n, g)),
+    Kernel("int16", _lower_int16, int16.is_int16, helpers=int16.HELPERS),
+    Kernel("float", _lower_float, lambda n, g: g.ins(n)[0].dtype == "float32"),
 )

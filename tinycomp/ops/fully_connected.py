@@ -18,8 +18,8 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
-from tinycomp.kernel import Access, Const, Kernel, Leaf, rowwise, whole
-from tinycomp.ops import dot, mve, requant, swar
+from tinycomp.kernel import Access, Const, Kernel, Leaf, restricted, rowwise, whole
+from tinycomp.ops import dot, int16, mve, requant, swar
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 
 
@@ -65,11 +65,13 @@ def _write(node: Node, graph: Graph) -> Written:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     a, (x, w, b) = attrs(node), graph.ins(node)
-    require_dtype(node, graph, [("int8", "int8", "int8"), ("float32", "float32", "float32")])
+    require_dtype(node, graph, [("int8", "int8", "int8"), int16.WEIGHTED, ("float32", "float32", "float32")])
     if len(w.shape) != 2 or x.elements % w.shape[1] or (a.keep_dims and x.shape[-1:] != w.shape[1:]):
         raise BadInput(f"input {list(x.shape)} is no sequence of vectors for the weights {w.name!r}, {list(w.shape)}",
                        where=_where(node), fix="export the model again")  # fmt: skip
     requant.require_weights(_where(node), x, w, b, graph.out(node), axis=0)
+    if x.dtype == "int16":
+        int16.require_weighted(node, graph, 0, _rounding(node, graph))
     return ((_shape(x.shape, w, a), x.dtype),)
 
 
@@ -86,10 +88,10 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     if xt.dtype == "float32":
         sums = vectors.astype(np.float32) @ w.astype(np.float32).T + b.astype(np.float32)
         return (clamp_real(sums, a.activation).reshape(shape),)
-    # float64 products and sums of int8 are exact, and faster than integer ones
+    # float64 sums of such products are exact, and faster than integer ones
     acc = (vectors.astype(np.float64) - xt.zero_point) @ w.astype(np.float64).T
     m = requant.channel_multipliers(xt, wt, out, wt.shape[0])
-    q = requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation, _rounds_once(graph))
+    q = requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation, _rounding(node, graph))
     return (q.reshape(shape),)
 
 
@@ -97,8 +99,17 @@ def _rounds_once(graph: Graph) -> bool:
     return graph.reference == "litert"
 
 
+def _rounding(node: Node, graph: Graph) -> requant.Rounding:
+    return "once" if _rounds_once(graph) else int16.rounding(graph.ins(node)[2])
+
+
+def _is_int8(node: Node, graph: Graph) -> bool:
+    x, w, _ = graph.ins(node)
+    return (x.dtype, w.dtype) == ("int8", "int8")
+
+
 def _takes(once: bool) -> Callable[[Node, Graph], bool]:
-    return lambda node, graph: graph.ins(node)[0].dtype == "int8" and _rounds_once(graph) == once
+    return lambda node, graph: _rounds_once(graph) == once
 
 
 def _access(node: Node, graph: Graph) -> Access:
@@ -132,11 +143,26 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, numbers | {"mantissa": int(m.mantissa[0]), "shift": int(m.shift[0])}, consts)
 
 
+def _lower_int16(node: Node, graph: Graph) -> Leaf:
+    """Weights stay as in the file, [O][K]. One scale for all outputs makes its multiplier a number, not a table."""
+    x, w, _ = graph.ins(node)
+    assert w.data is not None  # `infer` has refused others
+    assert w.quant is not None
+    found = int16.rescaling(node, graph, w.data, attrs(node).activation, _rounding(node, graph))
+    vectors = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // w.shape[1]
+    numbers = {"vectors": vectors, "inner": w.shape[1], "outputs": w.shape[0]} | found.numbers
+    params = found.params | {"per_channel": w.quant.per_channel}
+    bias, *scale = found.consts
+    consts = (Const("weights", w.data), bias)
+    if w.quant.per_channel:
+        return Leaf(params, numbers, (*consts, *scale))
+    factor, shift = (int(c.data[0]) for c in scale)
+    return Leaf(params, numbers | {"factor": factor, "shift": shift}, consts)
+
+
 def _rescaling(node: Node, graph: Graph) -> dot.Rescale | None:
     """The rescaling for the DSP extension's inner loops, None where they cannot compute the node exactly."""
     a, (x, w, b), out = attrs(node), graph.ins(node), graph.out(node)
-    if x.dtype != "int8":
-        return None
     assert w.data is not None  # `infer` has refused others
     assert b.data is not None
     bias = requant.folded_bias(b.data, w.data, x.zero_point)
@@ -168,8 +194,7 @@ def _lower_dsp(node: Node, graph: Graph) -> Leaf:
 
 def _takes_mve(node: Node, graph: Graph) -> bool:
     x, w, _ = graph.ins(node)
-    twice = x.dtype == "int8" and not _rounds_once(graph)
-    return twice and mve.takes(requant.channel_multipliers(x, w, graph.out(node), w.shape[0]))
+    return not _rounds_once(graph) and mve.takes(requant.channel_multipliers(x, w, graph.out(node), w.shape[0]))
 
 
 def _lower_mve(node: Node, graph: Graph) -> Leaf:
@@ -183,8 +208,6 @@ def _lower_mve(node: Node, graph: Graph) -> Leaf:
 def _vector_rescaling(node: Node, graph: Graph) -> swar.Rescale | None:
     """The rescaling for Thumb-1's inner loop, None where it cannot compute the node exactly."""
     a, (x, w, _), out = attrs(node), graph.ins(node), graph.out(node)
-    if x.dtype != "int8":
-        return None
     weights, bias = swar.channels(node, graph)
     most = swar.bounds(bias, weights)
     low, _ = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
@@ -204,6 +227,26 @@ def _macs(node: Node, graph: Graph) -> int:
     return graph.out(node).elements * graph.ins(node)[1].shape[1]
 
 
+_INT8 = (
+    Kernel("mve", _lower_mve, _takes_mve, mve.MVE, mve.HELPERS),
+    Kernel(
+        "dsp",
+        _lower_dsp,
+        lambda n, g: _rescaling(n, g) is not None,
+        frozenset({"dsp"}),
+        ("load_word", "sxtb16", "widen1", "put_columns", "clamp_bytes", "dot1_floor", "dot1_twice", "dot1_apart"),
+    ),
+    Kernel(
+        "vector",
+        _lower_vector,
+        lambda n, g: _vector_rescaling(n, g) is not None,
+        frozenset({"thumb1"}),
+        swar.VECTOR_HELPERS,
+    ),
+    Kernel("portable", _lower, _takes(once=False), helpers=("requantize", "clamp_int8")),
+    Kernel("once", _lower, _takes(once=True), helpers=("requantize_once", "clamp_int8")),
+)
+
 OPERATOR = Operator(
     attrs=FullyConnected,
     codecs=(Codec("FULLY_CONNECTED", "FullyConnectedOptions", _read, _write),),
@@ -211,23 +254,8 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
-        Kernel("mve", _lower_mve, _takes_mve, mve.MVE, mve.HELPERS),
-        Kernel(
-            "dsp",
-            _lower_dsp,
-            lambda n, g: _rescaling(n, g) is not None,
-            frozenset({"dsp"}),
-            ("load_word", "sxtb16", "widen1", "put_columns", "clamp_bytes", "dot1_floor", "dot1_twice", "dot1_apart"),
-        ),
-        Kernel(
-            "vector",
-            _lower_vector,
-            lambda n, g: _vector_rescaling(n, g) is not None,
-            frozenset({"thumb1"}),
-            swar.VECTOR_HELPERS,
-        ),
-        Kernel("portable", _lower, _takes(once=False), helpers=("requantize", "clamp_int8")),
-        Kernel("once", _lower, _takes(once=True), helpers=("requantize_once", "clamp_int8")),
+        *restricted(_INT8, _is_int8),
+        Kernel("int16", _lower_int16, int16.is_int16, helpers=int16.HELPERS),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),
     macs=_macs,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Array, Quant, Tensor
+from tinycomp.ir import NUMPY, Array, Quant, Tensor
 from tinycomp.kernel import Const
+
+# twice: `qmath.requantize`; once: as LiteRT's dense layers do; wide: of 64 bits, beside int16.
+Rounding = Literal["twice", "once", "wide"]
+_RESCALE = {"twice": qmath.requantize, "once": qmath.requantize_once, "wide": qmath.requantize_wide}
 
 
 class Multipliers(NamedTuple):
@@ -55,26 +59,26 @@ def folded_bias(bias: Array, weights: Array, zero_point: int) -> Array:
     return qmath.wrap32(bias.astype(np.int64) - zero_point * sums).astype(np.int32)
 
 
-def accumulator_type(bias: Array, weights: Array) -> str:
+def accumulator_type(bias: Array, weights: Array, largest: int = 128) -> str:
     """int32_t where no order of additions can overflow it, else uint32_t, whose wrapping is defined in C.
 
     Trained models fit; channels with all-zero weights and a huge bias, which do occur, may not once the zero point is
-    folded in. The result's bits are equal either way.
+    folded in. The result's bits are equal either way. largest: what an input's magnitude may be.
     """
     sums = np.abs(weights.astype(np.int64)).reshape(weights.shape[0], -1).sum(axis=1)
-    worst = np.abs(bias.astype(np.int64)) + 128 * sums
+    worst = np.abs(bias.astype(np.int64)) + largest * sums
     return "int32_t" if int(worst.max(initial=0)) < 2**31 else "uint32_t"
 
 
-def finish(acc: Array, multipliers: Multipliers, out: Tensor, activation: str, once: bool = False) -> Array:
-    """Accumulators [..., channels] to the output's int8: wrap to int32, multiply, add the zero point, clamp.
+def finish(acc: Array, multipliers: Multipliers, out: Tensor, activation: str, rounding: Rounding = "twice") -> Array:
+    """Accumulators [..., channels] to the output's integers: multiply, add the zero point, clamp.
 
-    `once` rounds once, as LiteRT's dense layers do.
+    They wrap to int32, unless rounding is wide.
     """
-    rescale = qmath.requantize_once if once else qmath.requantize
-    q = rescale(qmath.wrap32(acc), multipliers.mantissa, multipliers.shift) + out.zero_point
+    rescale = _RESCALE[rounding]
+    q = rescale(acc if rounding == "wide" else qmath.wrap32(acc), multipliers.mantissa, multipliers.shift)
     low, high = qmath.activation_range(activation, out.dtype, out.scale, out.zero_point)
-    return np.clip(q, low, high).astype(np.int8)
+    return np.clip(q + out.zero_point, low, high).astype(NUMPY[out.dtype])
 
 
 def require_weights(where: str, x: Tensor, weights: Tensor, bias: Tensor, out: Tensor, axis: int) -> None:
@@ -91,10 +95,10 @@ def require_weights(where: str, x: Tensor, weights: Tensor, bias: Tensor, out: T
                               fix="export the model with frozen weights")  # fmt: skip
     if bias.shape != (channels,):
         raise BadInput(f"bias {bias.name!r} has shape {list(bias.shape)}, expected [{channels}]", where=where)
-    wanted = "float32" if x.dtype == "float32" else "int32"
-    if bias.dtype != wanted:
-        raise Unsupported(f"bias {bias.name!r} is {bias.dtype}, expected {wanted} beside {x.dtype} inputs", where=where,
-                          fix="export the model as full-integer int8 or as float32")  # fmt: skip
+    wanted = {"float32": ("float32",), "int16": ("int64", "int32")}.get(x.dtype, ("int32",))
+    if bias.dtype not in wanted:
+        raise Unsupported(f"bias {bias.name!r} is {bias.dtype}, expected {' or '.join(wanted)} beside {x.dtype} inputs",
+                          where=where, fix="export the model as full-integer int8 or as float32")  # fmt: skip
     if x.dtype == "float32":
         return
     for t in (x, weights, out):
