@@ -12,7 +12,7 @@ from tinycomp.ops.conv2d_dsp import Walk
 
 Lower = Callable[[Node, Graph, Walk], Leaf]
 Takes = Callable[[Node, Graph, Walk], bool]
-WINDOW_HELPERS = (*mve.HELPERS, "mve_copy", "mve_window")
+WINDOW_HELPERS = (*mve.HELPERS, "mve_copy", "mve_fill", "mve_window")
 
 
 def _edges(node: Node, graph: Graph, walk: Walk) -> bool:

@@ -65,5 +65,5 @@ def lower(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, numbers, (Const("weights", words),), scratch, frozenset(numbers))
 
 
-HELPERS = ("requantize", "mve_finish", "mve_copy")
+HELPERS = ("requantize", "mve_finish", "mve_fill")
 KERNELS = (Kernel("mve", lower, takes, mve.MVE, HELPERS),)
