@@ -19,6 +19,7 @@ from tinycomp.ir import Graph, Tensor
 from tinycomp.lower import lower
 from tinycomp.ops.conv2d import Conv2D
 from tinycomp.program import Recipe
+from tinycomp.regions import Room, Rooms
 from tinycomp.target import Board
 
 STUBS = Path(__file__).parent / "stubs"
@@ -45,6 +46,7 @@ class Model:
     outputs: tuple[str, ...]
     defines: tuple[str, ...] = ()
     push: bool = False
+    regions: tuple[str, ...] = ()
 
 
 def stub(*defines: str, push: bool = False) -> Model:
@@ -74,9 +76,23 @@ def emitted(graph: Graph, folder: Path, *defines: str) -> Model:
     return Model("net", folder, (folder / "net.c", folder / "net_data.c"), kinds[0], kinds[1], defines)
 
 
+def spread(folder: Path, region: str, *defines: str) -> Model:
+    """The convolution's library with its input, at least, in another memory region."""
+    graph = convolution()
+    arena = lower(graph, Recipe()).arena
+    rooms = {"dtcm": Rooms((Room("dtcm", arena), Room("sram", arena)), True),
+             "psram": Rooms((Room("sram", arena - 1), Room("psram", arena)))}[region]  # fmt: skip
+    program = lower(graph, Recipe(), rooms=rooms)
+    for file, text in library(program, Identity("net", SHA256)).items():
+        (folder / file).write_text(text)
+    sources = (folder / "net.c", folder / "net_data.c")
+    return Model("net", folder, sources, ("int8",), ("int8",), defines, regions=program.regions)
+
+
 def project(model: Model, board: Board, framework: str) -> Project:
     """The project around a model."""
-    return Project(model.name, board, framework, "0.1.0", SHA256, "A test", model.inputs, model.outputs, model.push)
+    return Project(model.name, board, framework, "0.1.0", SHA256, "A test", model.inputs, model.outputs, model.push,
+                   regions=model.regions)  # fmt: skip
 
 
 def write(files: dict[str, str], folder: Path) -> Path:
@@ -90,7 +106,8 @@ def write(files: dict[str, str], folder: Path) -> Path:
 
 def sources(made: Project) -> list[str]:
     """The application's C and C++ files."""
-    return ["src/main.c", "src/serve.c", "src/frames.c", port_file(made)]
+    more = ["src/memory.c"] if made.regions else []
+    return ["src/main.c", "src/serve.c", "src/frames.c", port_file(made), *more]
 
 
 def flags(model: Model, folder: Path) -> list[str]:

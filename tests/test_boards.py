@@ -19,7 +19,8 @@ CORES = load_cores()
 NEEDED = (
     "bluepill_f103c8", "ek_ra8d1",
     "emu_cortex_m0", "emu_cortex_m3", "emu_cortex_m33", "emu_cortex_m4", "emu_cortex_m55", "emu_cortex_m7",
-    "emu_riscv32", "emu_xtensa", "esp32", "esp32c3", "esp32c6", "esp32s3", "esp8266", "nano33ble", "nrf52840_dk",
+    "emu_riscv32", "emu_xtensa", "esp32", "esp32c3", "esp32c6", "esp32s3", "esp8266", "esp_wrover_kit",
+    "freenove_esp32_s3_wroom", "nano33ble", "nrf52840_dk",
     "nucleo_f446re", "nucleo_f746zg", "nucleo_h743zi", "nucleo_l4r5zi", "nucleo_u575zi_q", "pico",
 )  # fmt: skip
 # Clock in MHz, flash and RAM in bytes as PlatformIO's manifests and QEMU's machines have them.

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ops",),
     ("interpret",),
     ("tflite", "rewrite", "rules", "quantize", "compress"),
-    ("target", "schedule", "planner", "timeline", "segments", "layout", "program", "lower", "cost"),
+    ("target", "schedule", "planner", "timeline", "segments", "layout", "regions", "program", "lower", "cost"),
     ("frontend", "search"),
     ("emit", "harness", "report"),
     ("build", "api", "__init__"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import tinycomp
-from tinycomp import frontend
+from tinycomp import frontend, regions
 from tinycomp.emit import library as emit_library
 from tinycomp.emit import project as emit_project
 from tinycomp.errors import BadInput, DoesNotFit, Unsupported
@@ -42,6 +42,7 @@ class Options:
     flash: int | None = None
     ram: int | None = None
     max_ms: float | None = None
+    regions: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,11 @@ def compile_model(model: Model, options: Options) -> Build:
                           fix="leave it out and measure on the board")  # fmt: skip
     name = emit_library.checked_name(options.name) if options.name else emit_library.c_name(model.name)
     front = frontend.front(model, options.reference)
-    program = lower(front.graph, Recipe(options.opt, options.stream, options.kernels), board.core.features)
+    rooms = regions.rooms(board, framework, budget, options.regions)
+    program = lower(front.graph, Recipe(options.opt, options.stream, options.kernels), board.core.features, rooms)
     sources = emit_library.library(program, emit_library.Identity(name, model.sha256))
-    facts = figures.collect(model, front, program, board, budget, sources, name)
+    limits = {room.region: room.bytes for room in rooms.fast_first}
+    facts = figures.collect(model, front, program, board, budget, sources, name, limits)
     return Build(model, options, board, budget, framework, name, front, program, sources, facts)
 
 
@@ -91,6 +94,7 @@ def files(build: Build) -> dict[str, str | bytes]:
     project = emit_project.Project(
         name=name, board=build.board, framework=build.framework, version=tinycomp.__version__,
         sha256=build.model.sha256, inputs=inputs, outputs=outputs, push=build.program.pushed,
+        regions=build.program.regions,
     )  # fmt: skip
     made: dict[str, str | bytes] = {**emit_project.project_files(project)}
     made |= {f"lib/{name}/src/{file}": body for file, body in build.sources.items()}

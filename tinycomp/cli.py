@@ -70,6 +70,8 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
               show_default=True, help="Not in this version: auto and none both take the model as it is.")  # fmt: skip
 @click.option("--flash", metavar=BYTES, callback=_size, help="Flash budget instead of the board's (64K, 1M).")
 @click.option("--ram", metavar=BYTES, callback=_size, help="RAM budget instead of the board's.")
+@click.option("--regions", metavar="NAMES", help="Memory regions to use, such as sram,psram. Default: sram, and the "
+              "board's others where that is too small.")  # fmt: skip
 @click.option("--max-ms", type=float, metavar="MS", help="Time budget for one inference.")
 @click.option("--framework", metavar="NAME", help="arduino, espidf, stm32cube, … Default: the board's first.")
 @click.option("--force", is_flag=True, help="Write although over budget, or over a folder that is not ours.")

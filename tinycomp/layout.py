@@ -1,12 +1,14 @@
 """From rows in time to addresses: lifetimes, overwriting in place, placement, and the independent check of it all.
 
+Each memory region is an arena of its own; most programs have one, in SRAM. Which region a storage or a scratch lives in
+is given (regions.py decides it), and a row overwrites another in place only within a region.
 Time 0 is the caller writing inputs, times 1 … n are the tasks, time n + 1 is the caller reading outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tinycomp import planner
 from tinycomp.planner.blocks import Block, Piece, live_bytes, place_blocks
@@ -15,6 +17,8 @@ from tinycomp.segments import Segment
 from tinycomp.timeline import ARRIVAL, Model, Task
 
 SMALL = 200  # blocks up to which whole lifetimes are worth a search of their own
+
+SRAM = "sram"  # the region of every board
 
 Unit = tuple[int, int]  # storage, row
 
@@ -37,14 +41,29 @@ class Resident:
     size: int
     start: int
     end: int
+    region: str = SRAM
+
+
+@dataclass(frozen=True)
+class Homes:
+    """The region of each storage and of each worker's scratch."""
+
+    storages: tuple[str, ...]
+    scratch: tuple[str, ...]
+
+    @staticmethod
+    def one(model: Model) -> Homes:
+        """Everything in SRAM."""
+        return Homes((SRAM,) * len(model.storages), (SRAM,) * len(model.workers))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Addresses of a program's rows and scratch.
+    """Addresses of a program's rows and scratch, each in its region.
 
     row_at: by storage and row; a row that is never written has the address that its storage's shape gives it, or 0.
-    scratch_at: by worker. progress_at: where a pushed build keeps its counters. size: bytes of arena.
+    scratch_at: by worker. progress_at: where a pushed build keeps its counters, in SRAM. size: bytes of arena in SRAM.
+    lower_bound: most bytes alive at once, in all regions. others: bytes of arena in the regions besides SRAM.
     """
 
     row_at: tuple[tuple[int, ...], ...]
@@ -53,44 +72,84 @@ class Layout:
     residents: tuple[Resident, ...]
     size: int
     lower_bound: int
+    homes: Homes
+    others: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of arena by region, SRAM first."""
+        return {SRAM: self.size, **self.others}
 
 
-def lay_out(model: Model, segments: Sequence[Segment], align: int, progress: int = 0) -> Layout:
+def lay_out(
+    model: Model, segments: Sequence[Segment], align: int, progress: int = 0, homes: Homes | None = None
+) -> Layout:
     """Place every row and scratch of the segments' tasks; `progress` bytes stay for the whole run.
 
-    Raises PlannerError should the placement not survive a replay of the tasks.
+    homes: None puts everything into SRAM. Raises PlannerError should the placement not survive a replay of the tasks.
     """
     tasks = [task for segment in segments for task in segment.tasks]
-    lives = _lives(model, tasks)
-    clusters = _clusters(model, tasks, lives)
-    blocks = [c.block(f"block {i}", align) for i, c in enumerate(clusters)]
-    scratch = _scratch(model, tasks, align)
-    fixed = [Block("progress", (Piece(0, progress, 0, len(tasks) + 2),), align)] if progress else []
-    everything = [*blocks, *scratch.values(), *fixed]
-    offsets, size, bound = _placed(everything, len(tasks) + 2)
-    row_at = [[0] * s.rows for s in model.storages]
-    for cluster, at in zip(clusters, offsets, strict=False):
-        for (s, row), relative in cluster.where.items():
-            row_at[s][row] = at + relative
-    for s, storage in enumerate(model.storages):
-        known = [row for row in range(storage.rows) if (s, row) in lives]
-        if storage.dense and known:
-            base = row_at[s][known[0]] - known[0] * storage.row_bytes
-            row_at[s] = [base + row * storage.row_bytes for row in range(storage.rows)]
-    scratch_at = {w: offsets[len(blocks) + i] for i, w in enumerate(scratch)}
+    homes = homes or Homes.one(model)
+    plan = Plan(model, tasks, align, progress, homes)
+    sizes = {region: plan.place(region) for region in dict.fromkeys([SRAM, *sorted(plan.regions)])}
+    size, bound = sizes.pop(SRAM), int(live_bytes(plan.blocks, len(tasks) + 2).max(initial=0))
+    row_at, scratch_at = plan.row_at(), plan.scratch_at()
     residents = [
-        Resident(model.storages[s].name, row, row_at[s][row], model.storages[s].row_bytes, life.start, life.end)
-        for (s, row), life in lives.items()
+        Resident(model.storages[s].name, row, row_at[s][row], model.storages[s].row_bytes, life.start, life.end,
+                 homes.storages[s])
+        for (s, row), life in plan.lives.items()
     ] + [
-        Resident(f"{model.workers[w].node.name} scratch", None, scratch_at[w], p.size, p.start, p.end)
-        for w, block in scratch.items()
+        Resident(f"{model.workers[w].node.name} scratch", None, scratch_at[w], p.size, p.start, p.end, homes.scratch[w])
+        for w, block in plan.scratch.items()
         for p in block.pieces
-    ]
+    ]  # fmt: skip
     layout = Layout(
-        tuple(tuple(r) for r in row_at), scratch_at, offsets[-1] if progress else None, tuple(residents), size, bound
-    )
+        row_at, scratch_at, plan.offsets[-1] if progress else None, tuple(residents),
+        max(size, align) if sizes else size, bound, homes, sizes,
+    )  # fmt: skip
     check(model, tasks, layout)
     return layout
+
+
+class Plan:
+    """The blocks of a program in their regions. offsets: those of the blocks, once `place` has placed their region."""
+
+    def __init__(self, model: Model, tasks: Sequence[Task], align: int, progress: int, homes: Homes) -> None:
+        self.model, self.times = model, len(tasks) + 2
+        self.lives = _lives(model, tasks)
+        self.clusters = _clusters(model, tasks, self.lives, homes)
+        self.scratch = _scratch(model, tasks, align)
+        fixed = [Block("progress", (Piece(0, progress, 0, self.times),), align)] if progress else []
+        rows = [c.block(f"block {i}", align) for i, c in enumerate(self.clusters)]
+        self.blocks = [*rows, *self.scratch.values(), *fixed]
+        self.regions = [homes.storages[next(iter(c.where))[0]] for c in self.clusters]
+        self.regions += [homes.scratch[w] for w in self.scratch] + [SRAM for _ in fixed]
+        self.offsets = [0] * len(self.blocks)
+
+    def place(self, region: str) -> int:
+        """Place the blocks of a region; returns the bytes of its arena."""
+        members = [i for i, own in enumerate(self.regions) if own == region]
+        offsets, size = _placed([self.blocks[i] for i in members], self.times)
+        for i, at in zip(members, offsets, strict=True):
+            self.offsets[i] = at
+        return size
+
+    def row_at(self) -> tuple[tuple[int, ...], ...]:
+        """The addresses of each storage's rows."""
+        found = [[0] * s.rows for s in self.model.storages]
+        for cluster, at in zip(self.clusters, self.offsets, strict=False):
+            for (s, row), relative in cluster.where.items():
+                found[s][row] = at + relative
+        for s, storage in enumerate(self.model.storages):
+            known = [row for row in range(storage.rows) if (s, row) in self.lives]
+            if storage.dense and known:
+                base = found[s][known[0]] - known[0] * storage.row_bytes
+                found[s] = [base + row * storage.row_bytes for row in range(storage.rows)]
+        return tuple(tuple(rows) for rows in found)
+
+    def scratch_at(self) -> dict[int, int]:
+        """The address of each worker's scratch."""
+        return {w: self.offsets[len(self.clusters) + i] for i, w in enumerate(self.scratch)}
 
 
 def _lives(model: Model, tasks: Sequence[Task]) -> dict[Unit, Life]:
@@ -129,7 +188,7 @@ class _Cluster:
         return Block(name, tuple(Piece(self.where[u], p.size, p.start, p.end) for u, p in self.pieces.items()), align)
 
 
-def _clusters(model: Model, tasks: Sequence[Task], lives: dict[Unit, Life]) -> list[_Cluster]:
+def _clusters(model: Model, tasks: Sequence[Task], lives: dict[Unit, Life], homes: Homes) -> list[_Cluster]:
     of: dict[Unit, _Cluster] = {}
     for s, storage in enumerate(model.storages):
         shared = _Cluster()
@@ -145,6 +204,8 @@ def _clusters(model: Model, tasks: Sequence[Task], lives: dict[Unit, Life]) -> l
             worker = model.workers[task.worker]
             target, rows = worker.writes[task.call]
             for source in worker.takes_over[task.call]:
+                if homes.storages[source[0]] != homes.storages[target]:
+                    continue
                 if len(rows) == 1 and lives[source].end == time + 1 and _join(of, source, (target, rows[0]), time):
                     break
     return list(dict.fromkeys(of.values()))
@@ -161,7 +222,7 @@ def _join(of: dict[Unit, _Cluster], source: Unit, target: Unit, time: int) -> bo
         return True
     if len(b.where) > 1 and any(p.start < q.end and q.start < p.end and a.where[u] < b.where[v] + shift + q.size
                                 and b.where[v] + shift < a.where[u] + p.size and (u, v) != (source, target)
-                                and not _successive(u, v, source, target)
+                                and not (_successive(u, v, source, target) and p.end == q.start + 1)
                                 for u, p in a.pieces.items() for v, q in b.pieces.items()):  # fmt: skip
         return False
     a.pieces[source] = _until(a.pieces[source], time)
@@ -173,7 +234,10 @@ def _join(of: dict[Unit, _Cluster], source: Unit, target: Unit, time: int) -> bo
 
 
 def _successive(u: Unit, v: Unit, source: Unit, target: Unit) -> bool:
-    """Rows of the two storages that lie on one another, as source and target do: the later joins will settle them."""
+    """Rows of the two storages that lie on one another, as source and target do.
+
+    Where the one dies in the very task that makes the other, a later join will settle them.
+    """
     return (u[0], v[0]) == (source[0], target[0]) and u[1] - v[1] == source[1] - target[1]
 
 
@@ -207,16 +271,16 @@ def _runs(times: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _placed(blocks: Sequence[Block], times: int) -> tuple[list[int], int, int]:
-    """Offsets, arena bytes and lower bound: rows placed one by one, or whole lifetimes where that is smaller."""
+def _placed(blocks: Sequence[Block], times: int) -> tuple[list[int], int]:
+    """Offsets and arena bytes: rows placed one by one, or whole lifetimes where that is smaller."""
     found = place_blocks(blocks, times)
     if found.size > found.lower_bound and len(blocks) <= SMALL:
         buffers = [planner.Buffer(str(i), b.size, b.start, b.end, b.align) for i, b in enumerate(blocks)]
         whole = planner.place(buffers)
         if whole.size < found.size:
             planner.check(buffers, whole)
-            return [whole.offsets[str(i)] for i in range(len(blocks))], whole.size, found.lower_bound
-    return list(found.offsets), found.size, found.lower_bound
+            return [whole.offsets[str(i)] for i in range(len(blocks))], whole.size
+    return list(found.offsets), found.size
 
 
 def check(model: Model, tasks: Sequence[Task], layout: Layout) -> None:
@@ -231,6 +295,7 @@ def check(model: Model, tasks: Sequence[Task], layout: Layout) -> None:
             layout.row_at[s][row],
             model.storages[s].row_bytes,
             f"row {row} of {model.storages[s].name!r}",
+            layout.homes.storages[s],
         )
 
     pushed = any(task.worker == ARRIVAL for task in tasks)
@@ -247,18 +312,20 @@ def check(model: Model, tasks: Sequence[Task], layout: Layout) -> None:
         scratch: tuple[Span, ...] = ()
         if worker.scratch:
             mine = Span(
-                first[-1] + task.worker, layout.scratch_at[task.worker], worker.scratch, f"{worker.node.name} scratch"
-            )
+                first[-1] + task.worker, layout.scratch_at[task.worker], worker.scratch, f"{worker.node.name} scratch",
+                layout.homes.scratch[task.worker],
+            )  # fmt: skip
             scratch = (mine,)
             if worker.keeps_scratch and calls.get(task.worker):
                 reads.append(mine)
         calls[task.worker] = calls.get(task.worker, 0) + 1
         acts.append(Act(worker.node.name, tuple(reads), scratch, tuple(span(s, row) for row in rows)))
     wanted = [span(s, row) for s in model.outputs for row in range(model.storages[s].rows)]
-    replay(layout.size, given, acts, wanted)
+    replay(layout.sizes, given, acts, wanted)
 
 
-def live_at(layout: Layout, times: int) -> list[int]:
-    """Bytes that hold something at each time."""
-    blocks = [Block("", (Piece(0, r.size, r.start, r.end),), 1) for r in layout.residents]
+def live_at(layout: Layout, times: int, region: str | None = None) -> list[int]:
+    """Bytes that hold something at each time, in all regions or in one."""
+    residents = [r for r in layout.residents if region in (None, r.region)]
+    blocks = [Block("", (Piece(0, r.size, r.start, r.end),), 1) for r in residents]
     return live_bytes(blocks, times).tolist()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Access, Leaf, Taps
-from tinycomp.layout import Layout
+from tinycomp.layout import SRAM, Layout
 from tinycomp.rewrite import weights_of
 
 Opt = Literal["speed", "size", "balanced"]
@@ -60,10 +60,11 @@ class Function:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor's rows lie: row y at offsets[y] bytes into the arena."""
+    """Where a tensor's rows lie: row y at offsets[y] bytes into the region's arena."""
 
     offsets: tuple[int, ...]
     row_bytes: int
+    region: str = SRAM
 
     @property
     def rows(self) -> int:
@@ -102,6 +103,7 @@ class Step:
     scratch: int | None
     calls: int
     macs: int
+    scratch_region: str = SRAM
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Program:
-    """Everything that emission needs. Offsets and sizes are bytes in the one arena.
+    """Everything that emission needs. Offsets and sizes are bytes in a region's arena, mostly SRAM's.
 
     pads: bytes of the longest padding row by fill byte. answers: outputs that are constants. pushed: the input's
     rows arrive one at a time into input_rows.
@@ -140,8 +142,13 @@ class Program:
 
     @property
     def arena(self) -> int:
-        """Bytes of the arena."""
+        """Bytes of the arena in SRAM."""
         return self.layout.size
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that the program uses besides SRAM."""
+        return tuple(self.layout.others)
 
     @property
     def pushed(self) -> bool:

@@ -123,7 +123,8 @@ class Region:
     `size` is the hardware's; `usable` is what a model may have of it with the board's first framework: for RAM the
     largest static array that the linker accepts, less what the framework needs to run. `usable_by` has other
     frameworks' figures. `access_bytes`: the only width of load that works there, 1 where any does. `origin`: the
-    address, where it is known and matters.
+    address, where it is known and matters. `not_with`: frameworks that give it to no model, or that have it as SRAM.
+    `sdkconfig`: what ESP-IDF must be told to use it.
     """
 
     name: str
@@ -133,6 +134,8 @@ class Region:
     origin: int | None = None
     access_bytes: int = 1
     usable_by: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
+    not_with: tuple[str, ...] = ()
+    sdkconfig: tuple[str, ...] = ()
 
     def usable_with(self, framework: str | None) -> int:
         """Usable bytes with that framework; None means the board's first one."""
@@ -406,7 +409,11 @@ def _region(name: str, table: Table, frameworks: tuple[str, ...]) -> Region:
         origin=table.integer("origin") if "origin" in table else None,
         access_bytes=table.integer("access_bytes", least=1) if "access_bytes" in table else 1,
         usable_by=MappingProxyType(usable_by),
+        not_with=table.texts("not_with") if "not_with" in table else (),
+        sdkconfig=table.texts("sdkconfig") if "sdkconfig" in table else (),
     )
+    if unknown := [f for f in region.not_with if f not in frameworks]:
+        raise table.error(f"the board has no framework {unknown[0]!r}", "not_with", fix=nearest(unknown[0], frameworks))
     for key, value in (("usable", region.usable), *((f"usable_by.{key}", n) for key, n in usable_by.items())):
         if value > size:
             raise table.error(f"is {value:,} bytes of a region of {size:,}", key)

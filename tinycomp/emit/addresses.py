@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tinycomp.layout import SRAM
 from tinycomp.lower import needs_padding
 from tinycomp.program import Operand, Place, Program, Run, Step
 from tinycomp.timeline import ARRIVAL
@@ -17,6 +19,11 @@ def _plain(operand: Operand, step: Step) -> bool:
     return taps is None or (taps.count == 1 and not needs_padding(taps, operand.place.rows, step.calls))
 
 
+def base(region: str) -> str:
+    """The C variable that points to a region's arena."""
+    return "arena" if region == SRAM else region
+
+
 class Tables:
     """Row addresses that follow no line: bytes or half-words in flash, in units of their common divisor."""
 
@@ -25,24 +32,25 @@ class Tables:
 
     def row(self, place: Place, y: str) -> str:
         """The C expression for the address of row `y`."""
+        arena = base(place.region)
         if (line := place.affine) is not None:
             offset, stride = line
-            return f"arena + {offset}" if y == "0" or stride == 0 else f"arena + {offset} + {_times(y, stride)}"
-        base, unit, table = self.table(place)
-        return f"arena + {base} + {_times(f'{table}[{y}]', unit)}"
+            return f"{arena} + {offset}" if y == "0" or stride == 0 else f"{arena} + {offset} + {_times(y, stride)}"
+        low, unit, table = self.table(place)
+        return f"{arena} + {low} + {_times(f'{table}[{y}]', unit)}"
 
     def table(self, place: Place) -> tuple[int, int, str]:
-        """(base, unit, symbol): row y lies at base + unit * symbol[y]."""
-        base = min(place.offsets)
-        unit = math.gcd(*(offset - base for offset in place.offsets))
-        values = tuple((offset - base) // unit for offset in place.offsets)
+        """(low, unit, symbol): row y lies at low + unit * symbol[y]."""
+        low = min(place.offsets)
+        unit = math.gcd(*(offset - low for offset in place.offsets))
+        values = tuple((offset - low) // unit for offset in place.offsets)
         symbol = self._known.setdefault(values, f"slots_{len(self._known)}")
-        return base, unit, symbol
+        return low, unit, symbol
 
     def wide(self, place: Place) -> bool:
         """The table needs half-words."""
-        base, unit, _ = self.table(place)
-        return (max(place.offsets) - base) // unit > 255
+        low, unit, _ = self.table(place)
+        return (max(place.offsets) - low) // unit > 255
 
     def listed(self) -> list[dict[str, Any]]:
         """The tables for the template."""
@@ -59,7 +67,7 @@ def _times(y: str, factor: int) -> str:
 
 def _operand(o: Operand, step: Step, at: int, tables: Tables) -> dict[str, Any]:
     """How a layer finds the rows of one operand; `take` names the helper that it calls, "" for an expression."""
-    taps = o.taps
+    taps, arena = o.taps, base(o.place.region)
     facts: dict[str, Any] = {
         "at": at,
         "count": 1 if taps is None else taps.count,
@@ -68,16 +76,16 @@ def _operand(o: Operand, step: Step, at: int, tables: Tables) -> dict[str, Any]:
         "take": "",
     }
     if taps is None:
-        return facts | {"address": f"arena + {o.place.offsets[0]}"}
+        return facts | {"address": f"{arena} + {o.place.offsets[0]}"}
     if _plain(o, step):
         y = "0" if taps.stride == 0 else "y" if (taps.stride, taps.pad) == (1, 0) else f"y * {taps.stride} - {taps.pad}"
         return facts | {"address": tables.row(o.place, y)}
     if (line := o.place.affine) is not None:
-        return facts | {"take": "take_rows", "from": f"arena + {line[0]}, {line[1]}"}
-    base, unit, table = tables.table(o.place)
+        return facts | {"take": "take_rows", "from": f"{arena} + {line[0]}, {line[1]}"}
+    low, unit, table = tables.table(o.place)
     return facts | {
         "take": "take_slots16" if tables.wide(o.place) else "take_slots",
-        "from": f"arena + {base}, {unit}, {table}",
+        "from": f"{arena} + {low}, {unit}, {table}",
     }
 
 
@@ -99,23 +107,37 @@ def layer(
     reads_y = step.access.kind == "reduce" or any(
         o["take"] or re.search(r"\by\b", str(o.get("address"))) for o in [*operands, {"take": "", "address": output}]
     )
+    scratch = None if step.scratch is None else f"{base(step.scratch_region)} + {step.scratch}"
     return {
         "index": index, "node": step.node.name, "op": step.node.op, "shape": list(out.shape), "type": out.dtype,
         "kind": step.access.kind, "operands": operands, "pointers": at, "calls": step.calls,
-        "function": f.symbol, "output": output, "reads_y": reads_y, "scratch": step.scratch,
+        "function": f.symbol, "output": output, "reads_y": reads_y, "scratch": scratch, "bases": _bases(step),
         "arguments": arguments, "pad": "NULL" if pad is None or pad not in program.pads else f"pad_{pad:02x}",
         "bytes_out": step.output.row_bytes if window else out.bytes,
     }  # fmt: skip
 
 
-def order(run: Run) -> dict[str, Any]:
-    """A run for the template: which layers, and the order of their calls if it is not one loop."""
+def _bases(step: Step) -> list[str]:
+    """The arenas that a layer works in, SRAM's first."""
+    regions = {step.output.region, *(o.place.region for o in step.operands)}
+    regions |= set() if step.scratch is None else {step.scratch_region}
+    return joined([[base(r) for r in regions]])
+
+
+def joined(bases: Iterable[Iterable[str]]) -> list[str]:
+    """The arenas of several layers, each once, SRAM's first."""
+    return sorted({b for some in bases for b in some}, key=lambda b: (b != base(SRAM), b))
+
+
+def order(run: Run, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A run for the template: which layers, in which arenas, and the order of their calls if it is not one loop."""
     if run.order is None:
         return {"first": run.first, "end": run.end, "order": None}
+    bases = joined(layer["bases"] for layer in layers[run.first : run.end])
     marker = 255 if run.end - run.first < 255 else 65535
     steps = [marker if w == ARRIVAL else w - run.first for w in run.order]
     lines = [", ".join(map(str, steps[i : i + 40])) for i in range(0, len(steps), 40)]
-    return {"first": run.first, "end": run.end, "order": lines, "count": len(steps), "marker": marker,
+    return {"first": run.first, "end": run.end, "order": lines, "count": len(steps), "marker": marker, "bases": bases,
             "type": "uint8_t" if marker == 255 else "uint16_t"}  # fmt: skip
 
 
@@ -128,6 +150,7 @@ def push(program: Program, tables: Tables) -> dict[str, Any] | None:
         "rows": place.rows,
         "row_bytes": place.row_bytes,
         "address": tables.row(place, "ctx->row"),
+        "base": base(place.region),
         "progress": program.layout.progress_at,
         "layers": program.runs[0].end,
     }

@@ -12,9 +12,10 @@ import numpy as np
 
 import tinycomp
 from tinycomp import resources
-from tinycomp.emit.addresses import Tables, layer, order, push
+from tinycomp.emit.addresses import Tables, base, joined, layer, order, push
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Tensor
+from tinycomp.layout import SRAM
 from tinycomp.lower import data_type
 from tinycomp.ops.base import c_type
 from tinycomp.program import Function, Program
@@ -70,6 +71,7 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
     common: dict[str, Any] = {
         "name": name, "NAME": name.upper(), "version": tinycomp.__version__, "sha256": identity.sha256,
         "reference": program.graph.reference, "arena": program.arena, "align": program.align,
+        "regions": [{"name": r, "NAME": r.upper(), "bytes": n} for r, n in program.layout.others.items()],
     }  # fmt: skip
     data = [
         {"type": data_type(d.array.dtype), "symbol": f"{name}_{d.symbol}", "count": d.array.size} for d in program.data
@@ -84,11 +86,13 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
     used = {symbol: arguments for symbol, (_, arguments) in rendered.items()}
     tables = Tables()
     layers = [layer(i, s, program, name, tables, used[s.function.symbol]) for i, s in enumerate(program.steps)]
+    pushing = push(program, tables)
+    bases = joined([*(step["bases"] for step in layers), *([["arena", pushing["base"]]] if pushing else [])])
     body = env.get_template("model.c.j2").render(
         **common, data=data, pads=pads, helpers=helpers, functions=functions,
         includes=_includes([*helpers, *functions]), layers=layers, tables=tables.listed(),
         takes={o["take"] for layer in layers for o in layer["operands"]},
-        runs=[order(r) for r in program.runs], push=push(program, tables),
+        runs=[order(r, layers) for r in program.runs], push=pushing, bases=bases,
         inputs=[_address(program, t, name) for t in program.graph.inputs],
         outputs=[_address(program, t, name) for t in program.graph.outputs],
     )  # fmt: skip
@@ -97,7 +101,7 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
         **common, labels=[_c_string(label) for label in identity.labels],
         ports=[*_ports("INPUT", [tensors[t] for t in program.graph.inputs]),
                *_ports("OUTPUT", [tensors[t] for t in program.graph.outputs])],
-        push=push(program, tables), n_inputs=len(program.graph.inputs), n_outputs=len(program.graph.outputs),
+        push=pushing, n_inputs=len(program.graph.inputs), n_outputs=len(program.graph.outputs),
         n_layers=len(program.steps),
     )  # fmt: skip
     arrays = [{**d, "lines": _literals(p.array)} for d, p in zip(data, program.data, strict=True)]
@@ -150,7 +154,9 @@ def _address(program: Program, tensor: str, name: str) -> str:
     """Where the caller finds an input or output: an offset in the arena, or data that folding has fixed."""
     if tensor in program.answers:
         return f"{name}_{program.answers[tensor].symbol}"
-    return f"ctx->arena + {program.places[tensor].offsets[0]}"
+    place = program.places[tensor]
+    address = f"ctx->{base(place.region)} + {place.offsets[0]}"
+    return address if place.region == SRAM else f"ctx->{place.region} == NULL ? NULL : {address}"
 
 
 def _ports(kind: str, tensors: list[Tensor]) -> Iterator[dict[str, Any]]:

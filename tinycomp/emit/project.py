@@ -41,6 +41,8 @@ _APPLICATION: tuple[tuple[str, str], ...] = (
     ("src/frames.h", "frames.h.j2"),
     ("src/port.h", "port.h.j2"),
 )
+# What a build with several memory regions has besides.
+_MEMORY = (("src/memory.c", "memory.c.j2"),)
 _BARE = (("src/port_bare.c", "port_bare.c.j2"),)
 _EMULATED = (("src/port_bare.c", "port_emulated.c.j2"),)
 # The port of each framework, and what the framework wants at the top of the project.
@@ -59,6 +61,8 @@ _PLATFORMIO = (("platformio.ini", "platformio.ini.j2"),)
 _CMAKE = (("CMakeLists.txt", "app_CMakeLists.txt.j2"), ("toolchain.cmake", "app_toolchain.cmake.j2"))
 # Headers in src/: a model of that name would have its own hidden by them.
 _OWN_HEADERS = frozenset({"frames", "port", "serve"})
+_REGION = re.compile(r"[a-z]{1,8}")
+_SDKCONFIG = re.compile(r"CONFIG_[A-Z0-9_]+=[A-Za-z0-9]+")
 # How long the firmware waits for the PC before the application gets its turn, in milliseconds.
 _FIRST_MS = 20
 # ESP-IDF gives main a stack of 3,584 bytes unless told otherwise.
@@ -73,7 +77,8 @@ class Project:
 
     name: the C prefix. version: tinycomp's. sha256: of the source model, 64 hexadecimal digits. description: one
     line of any text, made harmless. inputs, outputs: dtypes in order. push: the library has NAME_push_row and no
-    NAME_input. flags: what the figures assume, the core's `optimise` where None.
+    NAME_input. flags: what the figures assume, the core's `optimise` where None. regions: those besides SRAM in which
+    the model has memory, for which the library has NAME_attach_REGION.
     """
 
     name: str
@@ -86,6 +91,7 @@ class Project:
     outputs: tuple[str, ...] = ("int8",)
     push: bool = False
     flags: tuple[str, ...] | None = None
+    regions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what the templates must never see."""
@@ -104,6 +110,9 @@ class Project:
         for flag in self.flags or ():
             if not re.fullmatch(r"-[0-9A-Za-z_=,.+-]+", flag):
                 raise BadInput(f"{flag!r} is not a compiler flag", where="project")
+        for region in self.regions:
+            if not _REGION.fullmatch(region) or region not in {r.name for r in self.board.regions}:
+                raise BadInput(f"{region!r} is not a memory region of {self.board.id}", where="project")
         if self.push and len(self.inputs) != 1:
             raise BadInput(f"rows can be pushed into one input, not {len(self.inputs)}", where="project")
 
@@ -113,6 +122,7 @@ def project_files(project: Project) -> dict[str, str]:
     top = [*(_PLATFORMIO if project.board.platformio or project.board.emulator else ())]
     top += [] if project.board.platformio else _CMAKE
     wanted = [*top, *_APPLICATION, *(_EMULATED if project.board.emulated else _FRAMEWORKS[project.framework])]
+    wanted += _MEMORY if project.regions else ()
     wanted += [(f"lib/{project.name}/{path}", template) for path, template in _LIBRARY]
     env, values = environment(), _values(project)
     files = {path: env.get_template(f"project/{template}").render(**values) for path, template in wanted}
@@ -160,7 +170,17 @@ def _values(project: Project) -> dict[str, Any]:
         "hal": pio.hal if pio else "", "uart": UARTS.get(board.id),
         "emulated": board.emulator.board if board.emulator else "",
         "protocol": _PROTOCOL, "first_ms": _FIRST_MS,
+        "regions": project.regions, "sdkconfig": _sdkconfig(project),
     }  # fmt: skip
+
+
+def _sdkconfig(project: Project) -> list[str]:
+    """What ESP-IDF must be told to use the regions. Raises BadInput where the board's file has something else."""
+    lines = [line for r in project.board.regions if r.name in project.regions for line in r.sdkconfig]
+    for line in lines:
+        if not _SDKCONFIG.fullmatch(line):
+            raise BadInput(f"{line!r} is not a setting of ESP-IDF", where=f"board {project.board.id}")
+    return lines
 
 
 _PROTOCOL: Mapping[str, Any] = MappingProxyType({

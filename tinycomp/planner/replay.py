@@ -1,12 +1,12 @@
-"""The independent check of a row plan: play the tasks on an arena that remembers who wrote each byte.
+"""The independent check of a row plan: play the tasks on arenas that remember who wrote each byte.
 
 Shares nothing with the code that plans. It proves that every row is written before it is read, and read before
-anything has overwritten it, and that nothing lies outside the arena.
+anything has overwritten it, and that nothing lies outside its region's arena.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,18 @@ from tinycomp.planner.check import PlannerError
 
 NOBODY = -1
 
+_Owners = dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]]
+
 
 @dataclass(frozen=True)
 class Span:
-    """Bytes [at, at + size) that hold value `owner`, an id that the caller gives meaning to by `name`."""
+    """Bytes [at, at + size) of a region that hold value `owner`, an id that the caller gives meaning to by `name`."""
 
     owner: int
     at: int
     size: int
     name: str
+    region: str
 
 
 @dataclass(frozen=True)
@@ -36,38 +39,43 @@ class Act:
     writes: tuple[Span, ...]
 
 
-def replay(arena: int, given: Iterable[Span], acts: Sequence[Act], wanted: Iterable[Span]) -> None:
+def replay(arenas: Mapping[str, int], given: Iterable[Span], acts: Sequence[Act], wanted: Iterable[Span]) -> None:
     """Raise PlannerError at the first act that reads a byte which does not hold the row it should.
 
-    given: what the caller has written before the run. wanted: what the caller reads after it.
+    arenas: bytes by region. given: what the caller has written before the run. wanted: what the caller reads after it.
     """
-    owner = np.full(arena, NOBODY, np.int64)
-    for span in given:
-        _inside(span, arena, "the caller")
-        owner[span.at : span.at + span.size] = span.owner
+    owners: _Owners = {region: np.full(size, NOBODY, np.int64) for region, size in arenas.items()}
+    _write(owners, given, "the caller")
     for act in acts:
         for span in (*act.reads, *act.scratch, *act.writes):
-            _inside(span, arena, act.name)
-        _holds(owner, act.reads, act.name)
+            _inside(span, owners, act.name)
+        _holds(owners, act.reads, act.name)
         _apart(act.scratch, act.reads, act.name)
         _apart(act.scratch, act.writes, act.name)
-        for span in act.scratch:
-            owner[span.at : span.at + span.size] = span.owner
-        for span in act.writes:
-            owner[span.at : span.at + span.size] = span.owner
-    _holds(owner, wanted, "the caller")
+        _write(owners, act.scratch, act.name)
+        _write(owners, act.writes, act.name)
+    _holds(owners, wanted, "the caller")
 
 
-def _inside(span: Span, arena: int, who: str) -> None:
+def _write(owners: _Owners, spans: Iterable[Span], who: str) -> None:
+    for span in spans:
+        _inside(span, owners, who)
+        owners[span.region][span.at : span.at + span.size] = span.owner
+
+
+def _inside(span: Span, owners: _Owners, who: str) -> None:
+    arena = owners[span.region].size if span.region in owners else 0
     if span.at < 0 or span.at + span.size > arena:
         raise PlannerError(
-            f"{span.name} is at [{span.at}, {span.at + span.size}) in an arena of {arena} bytes", where=who
+            f"{span.name} is at [{span.at}, {span.at + span.size}) in an arena of {arena} bytes of {span.region}",
+            where=who,
         )
 
 
-def _holds(owner: np.ndarray[tuple[int], np.dtype[np.int64]], spans: Iterable[Span], who: str) -> None:
+def _holds(owners: _Owners, spans: Iterable[Span], who: str) -> None:
     for span in spans:
-        held = owner[span.at : span.at + span.size]
+        _inside(span, owners, who)
+        held = owners[span.region][span.at : span.at + span.size]
         wrong = np.flatnonzero(held != span.owner)
         if wrong.size:
             found = int(held[wrong[0]])
@@ -81,5 +89,6 @@ def _holds(owner: np.ndarray[tuple[int], np.dtype[np.int64]], spans: Iterable[Sp
 def _apart(some: Sequence[Span], others: Sequence[Span], who: str) -> None:
     for a in some:
         for b in others:
-            if a.owner != b.owner and a.at < b.at + b.size and b.at < a.at + a.size:
+            meet = a.region == b.region and a.at < b.at + b.size and b.at < a.at + a.size
+            if a.owner != b.owner and meet:
                 raise PlannerError(f"{a.name} and {b.name} share bytes in one task", where=who)

@@ -8,20 +8,22 @@ from typing import Any
 import tinycomp
 from tinycomp import frontend, ops
 from tinycomp.frontend import Front, Model
+from tinycomp.layout import SRAM
 from tinycomp.program import Program, Step
+from tinycomp.regions import context_bytes
 from tinycomp.report import memory, size
 from tinycomp.rewrite import weights_of
 from tinycomp.target import Board, Budget
 
-CONTEXT_BYTES = 4  # NAME_ctx_t: one pointer on every 32-bit core,
-PUSH_BYTES = 8  # and two counters where rows are pushed
-
 
 def collect(model: Model, front: Front, program: Program, board: Board, budget: Budget, sources: Mapping[str, str],
-            name: str) -> dict[str, Any]:  # fmt: skip
-    """report.json of a build. `sources` are the emitted files, which the code size is taken from."""
+            name: str, limits: Mapping[str, int]) -> dict[str, Any]:  # fmt: skip
+    """report.json of a build.
+
+    sources: the emitted files, which the code size is taken from. limits: bytes that each memory region has for it.
+    """
     code = size.code_bytes(sources, name, board.core)
-    ram = program.arena + CONTEXT_BYTES + (PUSH_BYTES if program.pushed else 0)
+    ram = program.arena + context_bytes(program.pushed, 1 + len(program.regions))
     constants = program.constants_bytes
     if board.flash.access_bytes > 1:
         ram += constants  # that flash is read by words alone, so the linker keeps constant arrays in RAM
@@ -32,9 +34,11 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "model": {"name": name, "sha256": model.sha256, "source": model.path.rsplit("/", 1)[-1]},
         "board": {"id": board.id, "title": board.title, "core": board.core.id, "clock_hz": board.clock_hz},
         "budget": {"flash": budget.flash, "ram": budget.ram, "max_ms": budget.max_ms,
-                   "fits": ram <= budget.ram and flash <= budget.flash},
+                   "fits": ram <= budget.ram and all(n <= limits[r] for r, n in program.layout.others.items())
+                   and flash <= budget.flash},
         "reference": front.graph.reference,
         "arena_bytes": program.arena,
+        "regions": [{"name": r, "arena_bytes": n, "budget": limits[r]} for r, n in program.layout.sizes.items()],
         "state_bytes": 0,
         "weights_bytes": program.weights_bytes,
         "tables_bytes": program.tables_bytes,
@@ -55,10 +59,9 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "layers": [_layer(i, s, program) for i, s in enumerate(program.steps)],
         "stream": program.recipe.stream,
         "memory": {"lower_bound": program.layout.lower_bound, "layer_by_layer": program.layer_by_layer,
-                   "peak_layer": fullest.step, "peak": [{"tensor": n, "offset": at, "bytes": size, "rows": rows}
-                                                        for n, at, size, rows in memory.tensors(fullest)],
+                   "peak_layer": fullest.step, "peak": memory.listed(fullest),
                    "steps": memory.steps(program)},
-        "warnings": _warnings(front, board),
+        "warnings": _warnings(front, board) + _places(program, board),
     }  # fmt: skip
 
 
@@ -112,4 +115,16 @@ def _warnings(front: Front, board: Board) -> list[str]:
     elif "float32" in kinds:
         found.append("inputs or outputs are float32 around an integer model; export it with int8 inputs and outputs to "
                      "save the conversion")  # fmt: skip
+    return found
+
+
+def _places(program: Program, board: Board) -> list[str]:
+    """What the memory regions besides SRAM ask of the user."""
+    found: list[str] = []
+    if "psram" in program.regions:
+        found.append(f"{program.layout.others['psram']:,} bytes lie in psram, which is several times slower than sram; "
+                     "the modelled cycles do not count that")  # fmt: skip
+    if "dtcm" in program.regions:
+        found.append("dtcm needs a line in the linker script of most frameworks (src/memory.c has it); without it that "
+                     f"memory is taken from {board.id}'s {SRAM}")  # fmt: skip
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tinycomp.layout import Resident, live_at
+from tinycomp.layout import SRAM, Resident, live_at
 from tinycomp.program import Program
 from tinycomp.target import Board, Budget
 
@@ -37,10 +37,10 @@ class Moment:
         return sum(r.size for r in self.live)
 
 
-def moment(program: Program, task: int) -> Moment:
-    """The arena during a task, counted from 0."""
+def moment(program: Program, task: int, region: str | None = None) -> Moment:
+    """The arena during a task, counted from 0: of all memory regions, or of one."""
     owners = _owners(program)
-    live = tuple(r for r in program.layout.residents if r.start <= task + 1 < r.end)
+    live = tuple(r for r in program.layout.residents if r.start <= task + 1 < r.end and region in (None, r.region))
     return Moment(task, owners[task] if owners else 0, live)
 
 
@@ -65,9 +65,18 @@ def steps(program: Program) -> list[dict[str, Any]]:
     listing: list[dict[str, Any]] = []
     for task in chosen:
         now = moment(program, task)
-        live = [{"tensor": name, "offset": at, "bytes": size, "rows": rows} for name, at, size, rows in tensors(now)]
-        listing.append({"step": task, "layer": names[now.step], "live": live})
+        listing.append({"step": task, "layer": names[now.step], "live": listed(now)})
     return listing
+
+
+def listed(now: Moment) -> list[dict[str, Any]]:
+    """`tensors` for report.json; those outside SRAM say their region."""
+    regions = {r.name: r.region for r in now.live}
+    return [
+        {"tensor": name, "offset": at, "bytes": size, "rows": rows}
+        | ({} if regions[name] == SRAM else {"region": regions[name]})
+        for name, at, size, rows in tensors(now)
+    ]
 
 
 def tensors(now: Moment) -> list[tuple[str, int, int, int]]:
@@ -79,24 +88,31 @@ def tensors(now: Moment) -> list[tuple[str, int, int, int]]:
     return sorted(((name, at, size, rows) for name, (at, size, rows) in found.items()), key=lambda t: t[1])
 
 
-def peak(program: Program) -> Moment:
-    """The first task at which most bytes are alive."""
-    used = live_at(program.layout, max(len(_owners(program)), 1) + 2)[1:-1]
-    return moment(program, max(range(len(used)), key=lambda t: (used[t], -t)))
+def peak(program: Program, region: str | None = None) -> Moment:
+    """The first task at which most bytes are alive: in all memory regions, or in one."""
+    used = live_at(program.layout, max(len(_owners(program)), 1) + 2, region)[1:-1]
+    return moment(program, max(range(len(used)), key=lambda t: (used[t], -t)), region)
 
 
 def verdict(report: Mapping[str, Any], program: Program, board: Board, budget: Budget) -> Verdict | None:
     """None where flash and RAM suffice; otherwise what is too large, where, by how much, and what to do."""
-    if report["ram_bytes"] > budget.ram:
-        now = peak(program)
+    needs = {r["name"]: (r["arena_bytes"], r["budget"]) for r in report["regions"]}
+    needs[SRAM] = (report["ram_bytes"], budget.ram)
+    small = [region for region, (need, have) in needs.items() if need > have]
+    if small:
+        now = peak(program, small[0])
         live = sorted(tensors(now), key=lambda t: (-t[2], t[0]))
         parts = ", ".join(f"{_label(name)} ({size:,})" for name, _, size, _ in live[:6])
         parts += f" and {len(live) - 6} more" if len(live) > 6 else ""
-        need, have = report["ram_bytes"], budget.ram
+        need, have = needs[small[0]]
         layer = program.steps[now.step].node.name if program.steps else "the model"
-        return Verdict(f"the arena needs {program.arena:,} bytes ({need:,} with the context) and {board.id} has "
-                       f"{have:,} for it, {need - have:,} too few; live at the peak: {parts}",
-                       f"layer {now.step} {layer}",
+        what = (f"the arena needs {program.arena:,} bytes ({need:,} with the context) and {board.id} has {have:,} for "
+                f"it, {need - have:,} too few; live at the peak: {parts}")  # fmt: skip
+        if len(needs) > 1:
+            of = " and ".join(f"{need:,} bytes of {region}, where {board.id} has {have:,}"
+                              for region, (need, have) in needs.items())  # fmt: skip
+            what = f"the model needs {of}: {need - have:,} too few in {small[0]}; live there at the peak: {parts}"
+        return Verdict(what, f"layer {now.step} {layer}",
                        "take a board with more RAM, a smaller model or a smaller input; --force writes the build "
                        "anyway")  # fmt: skip
     if report["flash_bytes"] > budget.flash:

@@ -49,6 +49,7 @@ def _budget(r: Mapping[str, Any]) -> Section:
         for what, used, limit in (
             ("flash", r["flash_bytes"], r["budget"]["flash"]),
             ("RAM", r["ram_bytes"], r["budget"]["ram"]),
+            *((region["name"], region["arena_bytes"], region["budget"]) for region in r["regions"][1:]),
         )
     )
     return Section("Budget (bytes)", ("", "needs", "board has", "used", "fits"), "<>>>>", rows)
@@ -66,12 +67,19 @@ def _flash(r: Mapping[str, Any]) -> Section:
 def _memory(r: Mapping[str, Any]) -> Section:
     m = r["memory"]
     layer = r["layers"][m["peak_layer"]]["name"] if r["layers"] else "–"
-    rows = tuple((short(b["tensor"]), number(b["offset"]), number(b["rows"]), number(b["bytes"])) for b in m["peak"])
+    rows = tuple((short(b["tensor"]), _place(b), number(b["rows"]), number(b["bytes"])) for b in m["peak"])
     how = {"off": "layer by layer", "push": "streamed, rows pushed"}.get(r["stream"], "streamed")
-    notes = (f"arena {number(r['arena_bytes'])} ({how}); whole tensors would need {number(m['layer_by_layer'])}; "
+    beside = "".join(f", {region['name']} {number(region['arena_bytes'])}" for region in r["regions"][1:])
+    notes = (f"arena {number(r['arena_bytes'])}{beside} ({how}); "
+             f"whole tensors would need {number(m['layer_by_layer'])}; "
              f"most bytes alive at once {number(m['lower_bound'])}",)  # fmt: skip
     title = f"RAM at the peak, layer {m['peak_layer']} {layer} (bytes)"
     return Section(title, ("tensor", "from", "rows", "bytes"), "<>>>", rows, notes)
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    """Where a tensor begins; outside SRAM with the region's name."""
+    return f"{entry['region']} {entry['offset']:,}" if "region" in entry else number(entry["offset"])
 
 
 def _passes(r: Mapping[str, Any]) -> Section:
