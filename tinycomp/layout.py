@@ -16,7 +16,8 @@ from tinycomp.planner.replay import Act, Span, replay
 from tinycomp.segments import Segment
 from tinycomp.timeline import ARRIVAL, Model, Task
 
-SMALL = 200  # blocks up to which whole lifetimes are worth a search of their own
+SMALL = 200  # blocks up to which whole lifetimes are worth a search of their own,
+EFFORT = 400_000  # and of how much work: ten times as much has never gained a byte in the reference models
 
 SRAM = "sram"  # the region of every board
 
@@ -276,7 +277,7 @@ def _placed(blocks: Sequence[Block], times: int) -> tuple[list[int], int]:
     found = place_blocks(blocks, times)
     if found.size > found.lower_bound and len(blocks) <= SMALL:
         buffers = [planner.Buffer(str(i), b.size, b.start, b.end, b.align) for i, b in enumerate(blocks)]
-        whole = planner.place(buffers)
+        whole = planner.place(buffers, effort=EFFORT)
         if whole.size < found.size:
             planner.check(buffers, whole)
             return [whole.offsets[str(i)] for i in range(len(blocks))], whole.size
