@@ -135,7 +135,7 @@ def test_building_again_keeps_what_the_user_wrote_and_refreshes_the_library(mode
     (["--name", "3d"], "--name model_3d"),
     (["--ram", "lots"], "64K"),
     (["--framework", "zephyr"], "bare"),
-    (["--quantize", "int8"], "--quantize"),
+    (["--quantize", "int16x8", "--data", "x.npz"], "--quantize"),
 ])  # fmt: skip
 def test_a_bad_option_is_refused_with_one_that_works(model, tmp_path, arguments, message):
     done = build(model, tmp_path / "out", *arguments)

@@ -16,11 +16,12 @@ from tinycomp import frontend, regions
 from tinycomp.emit import library as emit_library
 from tinycomp.emit import project as emit_project
 from tinycomp.errors import BadInput, DoesNotFit, Unsupported
-from tinycomp.frontend import Front, Model
+from tinycomp.frontend import Front, Kind, Model
 from tinycomp.ir import Reference
 from tinycomp.lower import lower
 from tinycomp.program import Opt, Program, Recipe, Stream
-from tinycomp.report import figures, memory, text
+from tinycomp.quantize.convert import Converted
+from tinycomp.report import figures, memory, quantization, text
 from tinycomp.target import Board, Budget, load_board
 
 MANIFEST = "tinycomp.json"
@@ -37,7 +38,8 @@ class Options:
     kernels: Literal["auto", "portable"] = "auto"
     reference: Reference = "tflm"
     stream: Stream = "auto"
-    quantize: Literal["auto", "none"] = "auto"
+    quantize: Kind = "auto"
+    data: str | None = None
     framework: str | None = None
     flash: int | None = None
     ram: int | None = None
@@ -61,8 +63,11 @@ class Build:
     report: Mapping[str, Any]
 
 
-def compile_model(model: Model, options: Options) -> Build:
-    """Compile. Raises BadInput, Unsupported; that it does not fit is in the report, not an error here."""
+def compile_model(model: Model, options: Options, converted: Converted | None = None) -> Build:
+    """Compile. Raises BadInput, Unsupported; that it does not fit is in the report, not an error here.
+
+    converted: how the model was quantized on the way, for the report.
+    """
     board = load_board(options.board)
     framework = board.framework(options.framework)
     budget = Budget.of(board, options.flash, options.ram, options.max_ms, framework=framework)
@@ -76,6 +81,8 @@ def compile_model(model: Model, options: Options) -> Build:
     sources = emit_library.library(program, emit_library.Identity(name, model.sha256))
     limits = {room.region: room.bytes for room in rooms.fast_first}
     facts = figures.collect(model, front, program, board, budget, sources, name, limits)
+    if converted is not None:
+        facts = quantization.with_accuracy(facts, converted)
     return Build(model, options, board, budget, framework, name, front, program, sources, facts)
 
 

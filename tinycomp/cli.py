@@ -16,6 +16,7 @@ from tinycomp import __version__
 from tinycomp.errors import BadInput, TinycompError
 
 if TYPE_CHECKING:
+    from tinycomp.frontend import Kind
     from tinycomp.harness.runner import Where
     from tinycomp.ir import Array
 
@@ -52,6 +53,12 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
     return None if value is None else parse_bytes(value)
 
 
+def _pixels(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    from tinycomp.quantize.files import pixels_of
+
+    return None if value is None else pixels_of(value)
+
+
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--board", required=True, metavar="BOARD", help="The board to build for; `tinycomp boards` lists them.")
@@ -67,7 +74,10 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
               help="off: layer after layer. on: rows stream through the layers. push: the input comes row by row and "
                    "is never held. auto: on.")  # fmt: skip
 @click.option("--quantize", type=click.Choice(["auto", "int8", "int16x8", "mixed", "none"]), default="auto",
-              show_default=True, help="Not in this version: auto and none both take the model as it is.")  # fmt: skip
+              show_default=True, help="auto: a float32 model becomes int8, by --data. none: float32 C.")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path), metavar="FILE",
+              help="Inputs to calibrate a float32 model: .npz (x, y), .npy, a folder of arrays or images.")  # fmt: skip
+@click.option("--pixels", metavar="LOW:HIGH", callback=_pixels, help="Real values of black and white in images.")
 @click.option("--flash", metavar=BYTES, callback=_size, help="Flash budget instead of the board's (64K, 1M).")
 @click.option("--ram", metavar=BYTES, callback=_size, help="RAM budget instead of the board's.")
 @click.option("--regions", metavar="NAMES", help="Memory regions to use, such as sram,psram. Default: sram, and the "
@@ -76,17 +86,19 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 @click.option("--framework", metavar="NAME", help="arduino, espidf, stm32cube, … Default: the board's first.")
 @click.option("--force", is_flag=True, help="Write although over budget, or over a folder that is not ours.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout and nothing else.")
-def build(model: Path, board: str, out: Path | None, quantize: str, force: bool, as_json: bool, **given: Any) -> None:
+def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path | None,
+          pixels: tuple[float, float] | None, force: bool, as_json: bool, **given: Any) -> None:  # fmt: skip
     """Compile MODEL into a PlatformIO project with its report."""
     from tinycomp import build as builder
     from tinycomp import frontend, terminal
     from tinycomp.report import text
 
-    _refuse(
-        "--quantize", quantize, ("auto", "none"), "quantization is not in this version; give a full-integer int8 model"
-    )
+    loaded, request = frontend.load(model), frontend.Request(quantize, data, pixels)
+    with terminal.progress(f"quantizing {model.name}", 100) as advance:
+        source, converted = frontend.quantized(loaded, request, lambda what, share: advance(round(100 * share)))
+    options = builder.Options(board=board, quantize=quantize, data=data and str(data), **given)
     with terminal.status(f"compiling {model.name} for {board}", quiet=as_json):
-        made = builder.compile_model(frontend.load(model), builder.Options(board=board, **given))
+        made = builder.compile_model(source, options, converted)
     if not force:
         builder.require_fit(made)
     target = out or Path("build") / f"{made.name}-{board}"
@@ -100,9 +112,39 @@ def build(model: Path, board: str, out: Path | None, quantize: str, force: bool,
     click.echo(f"\nwrote {target}")
 
 
-def _refuse(option: str, value: str, known: tuple[str, ...], what: str) -> None:
-    if value not in known:
-        raise BadInput(f"{value}: {what}", where=option, fix=f"use {' or '.join(known)}")
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="Calibration inputs: .npz (x, optional y), .npy, or a folder of arrays or of images.")  # fmt: skip
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT.tflite")
+@click.option("--to", "kind", type=click.Choice(["int8", "int16x8", "mixed"]), default="int8", show_default=True)
+@click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True,
+              help="The type of inputs and outputs.")  # fmt: skip
+@click.option("--observer", type=click.Choice(["minmax", "percentile", "mse", "entropy"]),
+              help="How ranges come from what is seen. Default: minmax or mse, whichever is better.")  # fmt: skip
+@click.option("--correct", metavar="NAMES", help="bias,round,clip,mean,equalise or none. Default: those that help.")
+@click.option("--dense", type=click.Choice(["per-channel", "per-tensor"]), default="per-channel", show_default=True,
+              help="Scales of the weights of dense layers; old runtimes take one for all.")  # fmt: skip
+@click.option("--pixels", metavar="LOW:HIGH", callback=_pixels, help="Real values of black and white in images.")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
+def quantize(model: Path, data: Path, out: Path, as_json: bool, **given: Any) -> None:
+    """Make the float32 MODEL a full-integer int8 .tflite that any TFLite runtime can run."""
+    from tinycomp import frontend, terminal
+    from tinycomp.quantize.files import save
+    from tinycomp.report import quantization as text
+
+    loaded, request = frontend.load(model), frontend.quantize_request(data=data, **given)
+    with terminal.progress(f"quantizing {model.name}", 100) as advance:
+        made, converted = frontend.quantized(loaded, request, lambda what, share: advance(round(100 * share)))
+    if converted is None:
+        raise BadInput("computes in integers already", where=str(model), fix="build it as it is")
+    save(made.data, out, model)
+    facts = text.facts(model.name, str(out), len(loaded.data), len(made.data), converted)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        terminal.show(text.headline(facts), list(text.sections(facts)))
+        click.echo(f"\nwrote {out}")
 
 
 @main.command()

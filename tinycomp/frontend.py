@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from tinycomp import ops, rules, schedule
-from tinycomp.errors import TinycompError
+from tinycomp.errors import BadInput, TinycompError, Unsupported
 from tinycomp.ir import Graph, Reference
+from tinycomp.quantize import data
+from tinycomp.quantize.convert import Converted, Dense, Options, Report, convert, corrections_of
+from tinycomp.quantize.files import Pixels
+from tinycomp.quantize.observe import Observer
+from tinycomp.quantize.to_int8 import Io
 from tinycomp.rewrite import PassRecord
-from tinycomp.tflite import reader
+from tinycomp.tflite import reader, writer
 from tinycomp.tflite.file import MODEL_FILE
 
 
@@ -66,6 +72,62 @@ def front(model: Model, reference: Reference = "tflm") -> Front:
     folded, float_passes = rules.fold_float(source)
     graph, passes = rules.optimise(folded)
     return Front(source, scheduled(graph), (*float_passes, *passes))
+
+
+Kind = Literal["auto", "int8", "int16x8", "mixed", "none"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user wants of a model's numbers.
+
+    kind: "auto" quantizes a float32 model to int8, "none" takes it as it is. data: calibration data. pixels: see
+    `data.load`.
+    """
+
+    kind: Kind = "auto"
+    data: Path | None = None
+    pixels: Pixels | None = None
+    options: Options = field(default_factory=Options)
+
+
+def quantize_request(data: Path, kind: Kind, pixels: Pixels | None, io: Io, observer: Observer | None,
+                     correct: str | None, dense: Dense) -> Request:  # fmt: skip
+    """The request of `tinycomp quantize`. correct: names of corrections, None for those that help. Raises BadInput."""
+    chosen = Options(io=io, observer=observer, dense=dense)
+    if correct is not None:
+        chosen = replace(chosen, corrections=corrections_of(correct), always=True)
+    return Request(kind, data, pixels, chosen)
+
+
+def quantized(
+    model: Model, request: Request, report: Report = lambda what, share: None
+) -> tuple[Model, Converted | None]:
+    """The model with its float32 graph as int8 where that is wanted, and what that costs in accuracy.
+
+    A model that computes in integers is handed on as it is. Raises BadInput where a float32 model comes without data or
+    the data is bad, Unsupported for a kind that is not in this version.
+    """
+    if request.kind in ("int16x8", "mixed"):
+        raise Unsupported(f"{request.kind} is not in this version", where="--quantize", fix="use int8")
+    if request.kind == "none":
+        return model, None
+    with named(model):
+        source = reader.read(model.data, model.name)
+    if not computes_in_float(source):
+        return model, None
+    if request.data is None:
+        raise BadInput("the model is float32, and quantizing it needs calibration data", where=model.path,
+                       fix="give --data FILE (an .npz with x, an .npy, or a folder; 100 to 500 typical inputs), or "
+                       "--quantize none for float32 C")  # fmt: skip
+    made = convert(source, data.load(request.data, source, request.pixels), request.options, report)
+    return Model(model.path, writer.write(made.graph)), made
+
+
+def computes_in_float(graph: Graph) -> bool:
+    """No tensor is quantized, and something is computed in float32."""
+    kinds = {graph.tensors[name].dtype for node in graph.nodes for name in node.outputs}
+    return "float32" in kinds and not kinds & {"int8", "uint8", "int16", "int4"}
 
 
 def scheduled(graph: Graph) -> Graph:

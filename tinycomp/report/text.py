@@ -31,7 +31,8 @@ def short(name: str, width: int = 48) -> str:
 
 def sections(report: Mapping[str, Any]) -> list[Section]:
     """What there is to say of a build, most important first."""
-    return [_budget(report), _flash(report), _memory(report), _passes(report), _layers(report), _warnings(report)]
+    rest = (_flash, _memory, _passes, _layers, _warnings)
+    return [_budget(report), *accuracy(report), *(part(report) for part in rest)]
 
 
 def headline(report: Mapping[str, Any]) -> str:
@@ -53,6 +54,30 @@ def _budget(r: Mapping[str, Any]) -> Section:
         )
     )
     return Section("Budget (bytes)", ("", "needs", "board has", "used", "fits"), "<>>>>", rows)
+
+
+def accuracy(r: Mapping[str, Any]) -> list[Section]:
+    """What quantizing the model cost, and what each correction did; nothing where the model came as integers."""
+    a = r["accuracy"]
+    if a is None:
+        return []
+    columns = [("all data", a), *([("held out", a["held_out"])] if a["held_out"] else [])]
+    rows = [("cases", *(number(c["cases"]) for _, c in columns)),
+            ("logit SQNR (dB)", *(f"{c['logit_sqnr_db']:.1f}" for _, c in columns))]  # fmt: skip
+    if a["agreement"] is not None:
+        rows.append(("same decision (%)", *(f"{100 * c['agreement']:.1f}" for _, c in columns)))
+    if a["score"]:
+        name = a["score"]["name"]
+        for kind in ("float32", "int8"):
+            rows.append((f"{name}, {kind}", *(f"{c['score'][kind]:.4g}" for _, c in columns)))
+    worst = a["worst_layer"]
+    notes = (f"worst layer: {worst['name']}, {worst['sqnr_db']:.1f} dB",) if worst else ()
+    made = [Section("Accuracy against the float model", ("", *(n for n, _ in columns)), "<" + ">" * len(columns),
+                    tuple(rows), notes)]  # fmt: skip
+    steps = tuple((c["name"], f"{c['before_db']:.1f}", f"{c['after_db']:.1f}", "yes" if c["kept"] else "no")
+                  for c in a["corrections"])  # fmt: skip
+    notes = ("dB of logits and last layers, on cases that did not fit them",) if a["held_out"] else ()
+    return [*made, Section("Corrections", ("", "before", "after", "kept"), "<>>>", steps, notes if steps else ())]
 
 
 def _flash(r: Mapping[str, Any]) -> Section:

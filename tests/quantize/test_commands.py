@@ -1,0 +1,147 @@
+"""`tinycomp quantize` and `tinycomp build --data` from the outside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.quantize.nets import images, residual
+from tests.support import needs_cc
+from tests.test_library import small
+from tinycomp.cli import main
+from tinycomp.tflite import reader, writer
+
+
+def tool(*arguments: object) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float model and its data."""
+    made = tmp_path_factory.mktemp("quantize")
+    (made / "net.tflite").write_bytes(writer.write(residual()))
+    (made / "whole.tflite").write_bytes(writer.write(small()))
+    np.savez(made / "data.npz", x=images(40), y=np.arange(40) % 5)
+    np.savez(made / "turned.npz", x=images(40).transpose(0, 3, 1, 2))
+    return made
+
+
+def quantize(folder: Path, out: Path, *more: object, model: str = "net.tflite", data: str = "data.npz") -> Result:
+    """`tinycomp quantize`."""
+    return tool("quantize", folder / model, "--data", folder / data, "-o", out, *more)
+
+
+def test_a_float_model_becomes_a_full_integer_file(folder, tmp_path):
+    out = tmp_path / "made" / "net.tflite"
+    done = quantize(folder, out)
+    assert done.exit_code == 0, done.stderr
+    graph = reader.read(out.read_bytes())
+    assert {t.dtype for t in graph.tensors.values()} == {"int8", "int32"}
+    assert (folder / "net.tflite").read_bytes() == writer.write(residual())
+    for word in ("SQNR", "held out", "top1, int8", "equalise", "worst layer", "40 cases are few"):
+        assert word in done.stdout
+
+
+def test_json_is_the_facts_and_nothing_else(folder, tmp_path):
+    out = tmp_path / "net.tflite"
+    facts = json.loads(quantize(folder, out, "--correct", "bias", "--json").stdout)
+    assert facts["out_bytes"] == len(out.read_bytes())
+    assert facts["accuracy"]["corrections"][0]["name"] == "bias"
+    assert facts["accuracy"]["score"]["name"] == "top1"
+
+
+@pytest.mark.parametrize("io", ["int8", "float32"])
+def test_inputs_and_outputs_have_the_type_asked_for(folder, tmp_path, io):
+    out = tmp_path / "net.tflite"
+    options = ("--io", io, "--correct", "none", "--observer", "percentile", "--dense", "per-tensor")
+    assert quantize(folder, out, *options).exit_code == 0
+    graph = reader.read(out.read_bytes())
+    assert {graph.tensors[n].dtype for n in (*graph.inputs, *graph.outputs)} == {io}
+
+
+@pytest.mark.parametrize(("data", "more", "message"), [
+    ("turned.npz", [], "NCHW"),
+    ("none.npz", [], "does not exist"),
+    ("data.npz", ["--to", "int16x8"], "int16x8 is not in this version"),
+    ("data.npz", ["--to", "mixed"], "mixed is not in this version"),
+    ("data.npz", ["--correct", "magic"], "there is no correction 'magic'"),
+    ("data.npz", ["--pixels", "1:0"], "LOW:HIGH"),
+])  # fmt: skip
+def test_bad_input_is_one_message_and_nothing_is_written(folder, tmp_path, data, more, message):
+    done = quantize(folder, tmp_path / "out.tflite", *more, data=data)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_integers_is_refused(folder, tmp_path):
+    done = quantize(folder, tmp_path / "out.tflite", model="whole.tflite")
+    assert done.exit_code == 2
+    assert "integers already" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_itself_is_not_overwritten(folder):
+    path = folder / "net.tflite"
+    done = quantize(folder, path, "--correct", "none")
+    assert done.exit_code == 2
+    assert "is the model itself" in done.stderr
+    assert path.read_bytes() == writer.write(residual())
+
+
+def build(folder: Path, out: Path, *more: object, model: str = "net.tflite") -> Result:
+    """`tinycomp build` for an emulated Cortex-M4."""
+    return tool("build", folder / model, "--board", "emu_cortex_m4", "-o", out, *more)
+
+
+@needs_cc
+def test_a_build_quantizes_on_the_way_and_verifies(folder, tmp_path):
+    out = tmp_path / "out"
+    done = build(folder, out, "--data", folder / "data.npz")
+    assert done.exit_code == 0, done.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["accuracy"]["score"]["name"] == "top1"
+    assert report["accuracy"]["agreement"] > 0.8
+    assert {p["dtype"] for p in (*report["inputs"], *report["outputs"])} == {"int8"}
+    assert "Accuracy against the float model" in (out / "report.txt").read_text()
+    assert "int8" in {t.dtype for t in reader.read((out / "model.tflite").read_bytes()).tensors.values()}
+    verified = tool("verify", out, "--cases", 4)
+    assert verified.exit_code == 0, verified.stderr
+    assert "equal to the last bit" in verified.stdout
+
+
+@pytest.mark.parametrize("more", [(), ("--quantize", "int8")])
+def test_a_float_model_without_data_says_what_to_give(folder, tmp_path, more):
+    done = build(folder, tmp_path / "out", *more)
+    assert done.exit_code == 2
+    assert "--data FILE" in done.stderr
+    assert "--quantize none" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_quantize_none_is_float_c(folder, tmp_path):
+    assert build(folder, tmp_path / "out", "--quantize", "none").exit_code == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["accuracy"] is None
+    assert report["inputs"][0]["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("kind", ["int16x8", "mixed"])
+def test_what_is_not_in_this_version_is_refused_by_name(folder, tmp_path, kind):
+    done = build(folder, tmp_path / "out", "--quantize", kind, "--data", folder / "data.npz")
+    assert done.exit_code == 2
+    assert f"{kind} is not in this version" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--quantize", "int8"), ("--quantize", "none")])
+def test_a_model_of_integers_is_built_as_it_is(folder, tmp_path, more):
+    assert build(folder, tmp_path / "out", *more, model="whole.tflite").exit_code == 0
+    assert (tmp_path / "out" / "model.tflite").read_bytes() == (folder / "whole.tflite").read_bytes()

@@ -1,0 +1,185 @@
+"""All layers of an int8 graph, one after the other, each fitted to what the float graph computes on the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from tinycomp import ops
+from tinycomp.ir import Array, Graph, Node, fresh
+from tinycomp.ops.base import clamp_real
+from tinycomp.ops.conv2d import Conv2D
+from tinycomp.ops.fully_connected import FullyConnected
+from tinycomp.quantize import reconstruct, sample, weights
+from tinycomp.quantize.calibrate import Progress, batch_size
+from tinycomp.quantize.observe import Floats
+from tinycomp.quantize.reconstruct import Moments
+from tinycomp.quantize.rules import rule_of
+from tinycomp.quantize.scheme import Scheme
+from tinycomp.quantize.to_int8 import as_inputs, to_int8
+from tinycomp.quantize.weights import Integers, Layer
+
+MOST_TAPS = 2304  # 3 × 3 × 256: above, rounding for the output would take minutes; the bias is corrected alone
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is done to each layer.
+
+    rounding: weights are moved and rounded for the output, and the bias with them. bias: the bias alone. clip: a scale
+    of least error instead of the largest weight's, where weights are rounded to nearest.
+    """
+
+    rounding: bool = False
+    bias: bool = False
+    clip: bool = False
+    per_channel_dense: bool = True
+
+    @property
+    def needs_data(self) -> bool:
+        """Layers are fitted to data."""
+        return self.rounding or self.bias or self.clip
+
+    def per_channel(self, node: Node) -> bool:
+        """The node's weights have a scale for each output."""
+        return self.per_channel_dense or not isinstance(node.attrs, FullyConnected)
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Values of one graph on all cases, along the leading axis; dropped when nobody reads them any more."""
+
+    graph: Graph
+    cases: int
+    held: dict[str, Array]
+    left: dict[str, int]
+
+    @classmethod
+    def of(cls, graph: Graph, cases: int, inputs: Sequence[Array]) -> _Values:
+        readers = {name: len(graph.consumers(name)) for name in graph.tensors}
+        return cls(graph, cases, dict(zip(graph.inputs, inputs, strict=True)), readers)
+
+    def run(self, node: Node, size: int, graph: Graph | None = None) -> tuple[Array, ...]:
+        """The node's outputs, computed `size` cases at a time; `graph` where its constants have changed."""
+        graph = graph or self.graph
+        made = [
+            ops.operator(node).reference(node, graph, [self._part(graph, name, k, size) for name in node.inputs])
+            for k in range(0, self.cases, size)
+        ]
+        return tuple(np.concatenate(parts) for parts in zip(*made, strict=True))
+
+    def _part(self, graph: Graph, name: str, start: int, size: int) -> Array:
+        data = graph.tensors[name].data
+        if data is not None:
+            return data
+        values = self.held[name]
+        each = len(values) // self.cases
+        return values[start * each : (start + size) * each]
+
+    def store(self, node: Node, made: Sequence[Array]) -> None:
+        """Keep what the node made, drop what it was the last to read."""
+        self.held.update(zip(node.outputs, made, strict=True))
+        for name in dict.fromkeys(node.inputs):
+            self.left[name] -= 1
+            if not self.left[name]:
+                self.held.pop(name, None)
+
+
+def nearest(graph: Graph, scheme: Scheme, settings: Settings) -> dict[str, Integers]:
+    """The integers of every weighted layer that becomes int8, each at its nearest, without data."""
+    found: dict[str, Integers] = {}
+    for node in graph.nodes:
+        if _is_layer(node, scheme):
+            x, out = (scheme.quants[name].scale[0] for name in (node.inputs[0], node.outputs[0]))
+            layer = _layer(node, graph)
+            scale = weights.scales(layer, x, out, settings.per_channel(node))
+            found[node.name] = weights.rounded(layer, scale, x)
+    return found
+
+
+def fit(
+    graph: Graph, scheme: Scheme, inputs: Sequence[Array], settings: Settings, progress: Progress = lambda done: None
+) -> dict[str, Integers]:
+    """The integers of every weighted layer that becomes int8, by node name.
+
+    graph: the float graph, whose cases can be stacked. inputs: [cases, *shape] for each. progress: takes how many nodes
+    are done.
+    """
+    quantized = to_int8(graph, scheme, {})
+    cases, size = len(inputs[0]), batch_size(graph)
+    stacked = [x.reshape(-1, *x.shape[2:]) for x in inputs]
+    floats = _Values.of(graph, cases, stacked)
+    integers = _Values.of(quantized, cases, as_inputs(quantized, stacked))
+    sources = {n.name: n for n in graph.nodes}
+    found: dict[str, Integers] = {}
+    for done, node in enumerate(quantized.nodes):
+        source, now = sources.get(node.name), quantized
+        if source is not None and _is_layer(source, scheme):
+            attrs = cast(Conv2D, source.attrs)
+            (wanted,) = floats.run(replace(source, attrs=replace(attrs, activation="none")), size)
+            found[node.name] = made = _fitted(source, node, floats, integers, wanted, settings)
+            floats.store(source, (clamp_real(wanted, attrs.activation),))
+            node, now = _with_integers(node, source, made, graph, quantized)
+        elif source is not None:
+            floats.store(source, floats.run(source, size))
+        integers.store(quantized.nodes[done], integers.run(node, size, now))
+        progress(done + 1)
+    return found
+
+
+def _is_layer(node: Node, scheme: Scheme) -> bool:
+    rule = rule_of(node)
+    return rule is not None and rule.kind == "weighted" and node.name not in scheme.kept
+
+
+def _layer(source: Node, graph: Graph) -> Layer:
+    rule = rule_of(source)
+    assert rule is not None  # the caller has looked
+    return weights.layer_of(source, graph, rule.axis)
+
+
+def _with_integers(node: Node, source: Node, made: Integers, graph: Graph, quantized: Graph) -> tuple[Node, Graph]:
+    """The int8 node with these integers, in a graph that holds them under names of their own."""
+    x = quantized.ins(node)[0]
+    pair = weights.tensors(_layer(source, graph), made, graph, x.scale)
+    named = [replace(t, name=fresh(quantized, f"{t.name}_fitted")) for t in pair]
+    tensors = {**quantized.tensors, **{t.name: t for t in named}}
+    return replace(node, inputs=(node.inputs[0], *(t.name for t in named))), replace(quantized, tensors=tensors)
+
+
+def _fitted(
+    source: Node, node: Node, floats: _Values, integers: _Values, wanted: Array, settings: Settings
+) -> Integers:
+    """One layer's integers."""
+    x, out = integers.graph.ins(node)[0], integers.graph.out(node)
+    layer = _layer(source, floats.graph)
+    per_channel = settings.per_channel(source)
+    scale = weights.scales(layer, x.scale, out.scale, per_channel)
+    if not settings.needs_data or not sample.can_be_sampled(source, floats.graph):
+        return weights.rounded(layer, scale, x.scale)
+    stored = integers.held[node.inputs[0]]
+    parts = sample.layer_moments(source, floats.graph, stored, x, wanted, floats.cases)
+    every = reconstruct.average(parts)
+    if settings.rounding and layer.weights.shape[1] <= MOST_TAPS:
+        real, ridge = reconstruct.least_squares(sample.by_groups(layer), parts)
+        moved = replace(layer, weights=sample.by_channels(source, real))
+        scale = weights.scales(moved, x.scale, out.scale, per_channel)
+        q = reconstruct.round_for_output(real, sample.scale_by_groups(source, scale), every, ridge)
+        return _integers(source, q, scale, every, x.scale)
+    if settings.clip:
+        power = np.diagonal(every.gram, axis1=1, axis2=2)[:, :-1]
+        scale = weights.clipped_scales(layer, scale, power, per_channel)
+    if settings.bias or settings.rounding:
+        q = weights.nearest(layer.weights, scale)
+        return _integers(source, sample.by_groups(replace(layer, weights=q)), scale, every, x.scale)
+    return weights.rounded(layer, scale, x.scale)
+
+
+def _integers(source: Node, q: Floats, scale: Floats, every: Moments, scale_x: float) -> Integers:
+    """Integer weights with the bias that is best for them."""
+    real = reconstruct.with_best_bias(q * sample.scale_by_groups(source, scale)[:, None, :], every)
+    bias = sample.by_channels(source, real[:, -1:])[:, 0]
+    return Integers(sample.by_channels(source, q), scale, weights.bias_integers(bias, scale, scale_x))

@@ -1,0 +1,29 @@
+"""A float graph made ready: batch normalisation folded, and nothing that a .tflite file cannot say.
+
+PAD stays a PAD here, since a convolution's own padding has only two names in the file; the build folds it later.
+"""
+
+from __future__ import annotations
+
+from tinycomp import rules
+from tinycomp.errors import Unsupported
+from tinycomp.ir import Graph
+from tinycomp.ops.dequantize import Dequantize
+from tinycomp.ops.quantize import Quantize
+from tinycomp.rewrite import PassRecord, apply_rules
+
+RULES = (*(rule for rule in rules.EXACT if rule.name != "pad_into_convolution"), *rules.FLOAT)
+
+
+def prepare(graph: Graph) -> tuple[Graph, tuple[PassRecord, ...]]:
+    """The graph that is calibrated and converted. Raises Unsupported where it is no float32 model."""
+    kinds = {graph.tensors[name].dtype for node in graph.nodes for name in node.outputs}
+    if "float32" not in kinds:
+        raise Unsupported(f"computes in {', '.join(sorted(kinds)) or 'nothing'}; only float32 models are quantized",
+                          where=graph.name, fix="build it as it is, or give the float32 model")  # fmt: skip
+    for node in graph.nodes:
+        if isinstance(node.attrs, (Quantize, Dequantize)):
+            raise Unsupported("is partly quantized already; models trained with quantization are not in this version",
+                              where=f"{node.name} ({node.op})", fix="export the model as float32")  # fmt: skip
+    made, records = apply_rules(graph, RULES)
+    return made, tuple(records)

@@ -1,0 +1,98 @@
+"""What the TFLite int8 specification asks of each operator, in one table.
+
+Source: "LiteRT 8-bit quantization specification" (ai.google.dev/edge/litert/models/quantization_spec).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tinycomp.ir import Attrs, Node, Quant
+from tinycomp.ops.add import Add
+from tinycomp.ops.average_pool2d import AveragePool2D
+from tinycomp.ops.concatenation import Concatenation
+from tinycomp.ops.conv2d import Conv2D
+from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
+from tinycomp.ops.fully_connected import FullyConnected
+from tinycomp.ops.gather import Gather
+from tinycomp.ops.leaky_relu import LeakyRelu
+from tinycomp.ops.logistic import Logistic
+from tinycomp.ops.max_pool2d import MaxPool2D
+from tinycomp.ops.mean import Mean
+from tinycomp.ops.mul import Mul
+from tinycomp.ops.pack import Pack
+from tinycomp.ops.pad import Pad
+from tinycomp.ops.relu import Relu
+from tinycomp.ops.reshape import Reshape
+from tinycomp.ops.softmax import Softmax
+from tinycomp.ops.split import Split
+from tinycomp.ops.strided_slice import StridedSlice
+from tinycomp.ops.sub import Sub
+from tinycomp.ops.tanh import Tanh
+from tinycomp.ops.transpose import Transpose
+from tinycomp.ops.unpack import Unpack
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one operator is quantized.
+
+    kind: "weighted": symmetric int8 weights, a scale for each channel of `axis`, int32 bias at scale_x · scale_w.
+        "same": data operands and outputs share one scale and zero point. "fixed": the output has `quant` whatever its
+        values. "own": every operand and output has parameters of its own.
+    first: only the first input is data, the others are weights, indices or a fill; otherwise all inputs are.
+    """
+
+    kind: Literal["weighted", "same", "fixed", "own"]
+    first: bool = True
+    axis: int = 0
+    quant: Quant | None = None
+
+
+SAME, OWN = Rule("same"), Rule("own")
+SAME_ALL, OWN_ALL = Rule("same", first=False), Rule("own", first=False)
+UNIT = Quant((1 / 256,), (-128,))  # [0, 1)
+SIGNED_UNIT = Quant((1 / 128,), (0,))  # [−1, 1)
+
+RULES: dict[type[Attrs], Rule] = {
+    Add: OWN_ALL,
+    AveragePool2D: SAME,
+    Concatenation: SAME_ALL,
+    Conv2D: Rule("weighted", axis=0),
+    DepthwiseConv2D: Rule("weighted", axis=3),
+    FullyConnected: Rule("weighted", axis=0),
+    Gather: SAME,
+    LeakyRelu: OWN,
+    Logistic: Rule("fixed", quant=UNIT),
+    MaxPool2D: SAME,
+    Mean: OWN,
+    Mul: OWN_ALL,
+    Pack: SAME_ALL,
+    Pad: SAME_ALL,
+    Relu: OWN,
+    Reshape: SAME,
+    Softmax: Rule("fixed", quant=UNIT),
+    Split: SAME,
+    StridedSlice: SAME,
+    Sub: OWN_ALL,
+    Tanh: Rule("fixed", quant=SIGNED_UNIT),
+    Transpose: SAME,
+    Unpack: SAME,
+}
+
+
+def rule_of(node: Node) -> Rule | None:
+    """The node's rule; None where its operator has no int8 form.
+
+    RELU6 and RELU_N1_TO_1 as layers of their own share one scale: TFLM's RELU6 never looks at the output's.
+    """
+    if isinstance(node.attrs, Relu) and node.attrs.activation != "relu":
+        return SAME
+    return RULES.get(type(node.attrs))
+
+
+def operands(node: Node) -> tuple[str, ...]:
+    """The inputs that hold activations or constants in their place."""
+    rule = rule_of(node)
+    return node.inputs[:1] if rule is None or rule.first else node.inputs
