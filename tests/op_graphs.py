@@ -13,9 +13,11 @@ from tinycomp.ir import Array, Attrs, Graph, Node, Quant, Tensor
 from tinycomp.ops import (
     add,
     average_pool2d,
+    batch_space,
     cast,
     concatenation,
     conv2d,
+    depth_space,
     depthwise_conv2d,
     dequantize,
     fill,
@@ -25,6 +27,7 @@ from tinycomp.ops import (
     logistic,
     max_pool2d,
     mean,
+    mirror_pad,
     mul,
     pack,
     pad,
@@ -33,12 +36,14 @@ from tinycomp.ops import (
     reduce_prod,
     relu,
     reshape,
+    reverse,
     shape,
     softmax,
     split,
     strided_slice,
     sub,
     tanh,
+    tile,
     transpose,
     unpack,
 )
@@ -115,10 +120,28 @@ def padded() -> Graph:
 
 
 INTS = constant("x", values(2, 3, 4, dtype=np.int32))
-_C, _D = conv2d.Conv2D, depthwise_conv2d.DepthwiseConv2D
+_C, _D, _S = conv2d.Conv2D, depthwise_conv2d.DepthwiseConv2D, strided_slice.StridedSlice
+NONE = ((0, 0), (0, 0))
 
 # Operators that run: the file says what the graph says.
 RUNNING: dict[str, Callable[[], Graph]] = {
+    "batch_to_space": lambda: single(
+        batch_space.BatchToSpace((2, 2), NONE), [activation("x", (4, 2, 3, 2), "int8", HALF)], out_quant=HALF
+    ),
+    "depth_to_space": lambda: single(
+        depth_space.DepthToSpace(2), [activation("x", (1, 2, 3, 8), "int8", HALF)], out_quant=HALF
+    ),
+    "mirror_pad": lambda: pooled(mirror_pad.MirrorPad(((0, 0), (1, 2), (2, 0), (0, 0)), "symmetric")),
+    "pack": lambda: binary(pack.Pack(1), output=HALF),
+    "reverse": lambda: pooled(reverse.Reverse((2,))),
+    "space_to_batch": lambda: pooled(batch_space.SpaceToBatch((2, 2), NONE)),
+    "space_to_depth": lambda: pooled(depth_space.SpaceToDepth(2)),
+    "strided_slice": lambda: pooled(_S((0, 2, 0, 0), (1, -1, 4, 3), (1, -1, 2, 1), (0,))),
+    "strided_slice, contiguous": lambda: pooled(_S((0, 1, 0, 0), (1, 3, 6, 3), (1, 1, 1, 1))),
+    "tile": lambda: pooled(tile.Tile((1, 2, 1, 3))),
+    "tile, broadcast": lambda: single(
+        tile.Tile((4, 1, 1, 3)), [activation("x", (4, 6, 1), "int8", HALF)], out_quant=HALF
+    ),
     "add": lambda: binary(add.Add("relu")),
     "add, float32, a constant": lambda: binary(add.Add(), "float32", fixed=True),
     "average_pool2d": lambda: pooled(average_pool2d.AveragePool2D((2, 3), (2, 1), (0, 0, 1, 1))),
@@ -156,14 +179,13 @@ FOLDED: dict[str, Callable[[], Graph]] = {
     "cast": lambda: single(cast.Cast("int8"), [INTS], activation("out", (2, 3, 4), "int8")),
     "fill": lambda: single(fill.Fill((3, 2)), [constant("value", np.array(7, np.int32))]),
     "gather": lambda: single(gather.Gather(1), [INTS, constant("i", np.array([2, 0], np.int32))]),
-    "pack": lambda: single(pack.Pack(1), [INTS, replace(INTS, name="y")]),
+    "pack, folded": lambda: single(pack.Pack(1), [INTS, replace(INTS, name="y")]),
     "range": lambda: nothing(range_.Range(1, 9, 2), (4,)),
     "reduce_prod": lambda: single(reduce_prod.ReduceProd((0, 2)), [INTS]),
     "shape": lambda: nothing(shape.Shape((5, 6)), (2,)),
     "split": lambda: several(split.Split(2, (2, 2)), INTS, (2, 3, 2), (2, 3, 2)),
     "split, uneven": lambda: several(split.Split(2, (1, 3)), INTS, (2, 3, 1), (2, 3, 3)),
-    "strided_slice": lambda: single(strided_slice.StridedSlice((1, 2, 0), (2, -1, 4), (1, -1, 2), (0,)), [INTS]),
-    "strided_slice, contiguous": lambda: single(strided_slice.StridedSlice((0, 1, 0), (2, 3, 4), (1, 1, 1)), [INTS]),
+    "strided_slice, folded": lambda: single(_S((1, 2, 0), (2, -1, 4), (1, -1, 2), (0,)), [INTS]),
     "unpack": lambda: several(unpack.Unpack(1), INTS, (2, 4), (2, 4), (2, 4)),
 }
 

@@ -14,7 +14,7 @@ import pytest
 from tinycomp import interpret, ops
 from tinycomp.emit.library import Identity, library
 from tinycomp.harness import native
-from tinycomp.ir import Array, Attrs, DType, Graph, Node, Quant, Tensor
+from tinycomp.ir import Array, Attrs, DType, Graph, Node, Quant, Reference, Tensor
 from tinycomp.kernel import choices
 from tinycomp.lower import lower
 from tinycomp.program import Program, Recipe
@@ -71,6 +71,9 @@ def random_inputs(graph: Graph, seed: int = 0, cases: int = 4) -> list[list[Arra
             t = graph.tensors[name]
             if t.dtype == "float32":
                 row.append(rng.normal(0, 2, t.shape).astype(np.float32))
+                continue
+            if t.dtype == "bool":
+                row.append(np.full(t.shape, case == 1) if case < 2 else rng.integers(0, 2, t.shape).astype(bool))
                 continue
             info = np.iinfo(t.dtype)
             x = rng.integers(info.min, info.max + 1, t.shape)
@@ -147,18 +150,25 @@ def reference(graph: Graph, case: Sequence[Array]) -> list[Array]:
     return [values[name] for name in graph.outputs]
 
 
-def check_operator(graph: Graph, cases: Sequence[Sequence[Array]] | None = None, *, oracle: bool = True) -> None:
-    """The numpy reference equals TFLM, and the C of every kernel row that takes the node equals the reference."""
+def check_operator(
+    graph: Graph, cases: Sequence[Sequence[Array]] | None = None, *, oracle: bool = True, by: Reference = "tflm"
+) -> None:
+    """The numpy reference equals TFLM, and the C of every kernel row that takes the node equals the reference.
+
+    by: litert for what TensorFlow Lite Micro has no kernel for.
+    """
     cases = random_inputs(graph) if cases is None else cases
     wanted = [reference(graph, case) for case in cases]
     if oracle:
         from tinycomp.tflite import writer
 
-        for k, answer in enumerate(tflm(writer.write(graph), cases, len(graph.outputs))):
+        data = writer.write(graph)
+        answers = tflm(data, cases, len(graph.outputs)) if by == "tflm" else litert(data, cases)
+        for k, answer in enumerate(answers):
             same(
                 wanted[k],
                 [a.reshape(w.shape) for a, w in zip(answer, wanted[k], strict=True)],
-                f"reference against TFLM, case {k}",
+                f"reference against {by}, case {k}",
             )
     for label, recipe in kernel_rows(graph):
         for k, answer in enumerate(emitted(graph, cases, recipe)):

@@ -17,7 +17,10 @@ ROWS = [(name, kernel) for name, op in WITH_KERNELS.items() for kernel in op.ker
 ROW_IDS = [f"{name}-{kernel.name}" for name, kernel in ROWS]
 
 # Operators that are variants of one share a test file.
-TEST_FILES = {"average_pool2d": "pool", "max_pool2d": "pool"}
+TEST_FILES = {
+    "average_pool2d": "pool", "max_pool2d": "pool", "batch_to_space": "moves", "space_to_batch": "moves",
+    "depth_to_space": "moves", "space_to_depth": "moves", "mirror_pad": "moves", "reverse": "moves", "tile": "moves",
+}  # fmt: skip
 
 # What C99 does not have: inline assembly, vendor intrinsics, compiler built-ins.
 NOT_PORTABLE = re.compile(r"\basm\b|\b__\w+|\barm_\w+|\bv(ld|st)r[bhw]q_\w+|\b_?_builtin_\w+")

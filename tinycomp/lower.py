@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinycomp import ops, regions, segments, timeline
+from tinycomp import ops, regions, rules, segments, timeline
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps, choices
 from tinycomp.layout import Layout, lay_out, live_at
 from tinycomp.program import Data, Function, Operand, Place, Program, Recipe, Run, Step
+from tinycomp.rewrite import apply_rules
 
 ARENA_ALIGN = 16
 # How much larger than the smallest arena a plan may be for the sake of kernels that want scratch.
@@ -29,6 +30,7 @@ def lower(
 
     Raises Unsupported where an operator has no kernel for its shapes or dtypes, or rows cannot be pushed.
     """
+    graph, _ = apply_rules(graph, rules.NEEDED)
     nodes = tuple(n for n in graph.nodes if not ops.operator(n).view)
     chosen, (model, cut, layout) = _settled(nodes, graph, recipe, features)
     if rooms is not None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tinycomp.kernel import Taps
 from tinycomp.layout import SRAM
 from tinycomp.lower import needs_padding
 from tinycomp.program import Operand, Place, Program, Run, Step
@@ -65,6 +66,14 @@ def _times(y: str, factor: int) -> str:
     return y if factor == 1 else f"{y} * {factor}" if y.isidentifier() or y.endswith("]") else f"({y}) * {factor}"
 
 
+def _row(taps: Taps) -> str:
+    """The C expression for the row that a single tap reads in call y."""
+    if taps.stride == 0:
+        return str(-taps.pad)
+    times = "y" if taps.stride == 1 else f"y * {taps.stride}"
+    return f"{times} {'-' if taps.pad > 0 else '+'} {abs(taps.pad)}" if taps.pad else times
+
+
 def _operand(o: Operand, step: Step, at: int, tables: Tables) -> dict[str, Any]:
     """How a layer finds the rows of one operand; `take` names the helper that it calls, "" for an expression."""
     taps, arena = o.taps, base(o.place.region)
@@ -78,8 +87,7 @@ def _operand(o: Operand, step: Step, at: int, tables: Tables) -> dict[str, Any]:
     if taps is None:
         return facts | {"address": f"{arena} + {o.place.offsets[0]}"}
     if _plain(o, step):
-        y = "0" if taps.stride == 0 else "y" if (taps.stride, taps.pad) == (1, 0) else f"y * {taps.stride} - {taps.pad}"
-        return facts | {"address": tables.row(o.place, y)}
+        return facts | {"address": tables.row(o.place, _row(taps))}
     if (line := o.place.affine) is not None:
         return facts | {"take": "take_rows", "from": f"{arena} + {line[0]}, {line[1]}"}
     low, unit, table = tables.table(o.place)

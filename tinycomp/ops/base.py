@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
+from tinycomp.ir import NUMPY, Array, Attrs, DType, Edit, Graph, Node, Tensor
 from tinycomp.kernel import Access, Kernel
 
 Shape = tuple[int, ...]
@@ -103,6 +103,7 @@ class Operator:
     kernels: best first; the last one is portable C99 and accepts every shape and dtype that `infer` lets through.
     inplace: operands whose storage the output may take over, row for row, when they die here.
     view: the output is the first input's bytes; costs nothing.
+    expand: the node as nodes of other operators, None where it runs as it is. What has several outputs runs that way.
     """
 
     attrs: type[Attrs]
@@ -113,6 +114,7 @@ class Operator:
     kernels: tuple[Kernel, ...] = ()
     inplace: tuple[int, ...] = ()
     view: bool = False
+    expand: Callable[[Node, Graph], Edit | None] | None = None
     macs: Callable[[Node, Graph], int] = _no_macs
 
     @property

@@ -1,4 +1,4 @@
-"""PACK: tensors of one shape stacked along a new axis. Shape arithmetic only: no kernel yet.
+"""PACK: tensors of one shape stacked along a new axis. Runs as a concatenation of views.
 
 Source: tensorflow/lite/micro/kernels/pack.cc.
 """
@@ -12,9 +12,11 @@ from typing import ClassVar, cast
 import numpy as np
 
 from tinycomp.errors import BadInput
-from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.ir import Array, Attrs, DType, Edit, Graph, Node, Tensor, fresh
 from tinycomp.ops.axes import axis_of
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written
+from tinycomp.ops.concatenation import Concatenation
+from tinycomp.ops.reshape import Reshape
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,29 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (np.stack(args, axis=attrs(node).axis),)
 
 
+def _expand(node: Node, graph: Graph) -> Edit:
+    """Each operand with an axis of one element more, one behind the other along it."""
+    axis, out, views = attrs(node).axis, graph.out(node), dict[str, Tensor]()
+    nodes: list[Node] = []
+    for t in dict.fromkeys(graph.ins(node)):
+        shape = (*t.shape[:axis], 1, *t.shape[axis:])
+        data = None if t.data is None else t.data.reshape(shape)
+        last = Tensor(fresh(graph, f"{node.name}/{len(views)}"), shape, t.dtype, out.quant, data)
+        views[t.name] = last
+        if data is None:
+            name = fresh(graph, f"{node.name}_view{len(nodes)}")
+            nodes.append(Node(name, Reshape(shape), (t.name,), (last.name,)))
+    names = tuple(views[name].name for name in node.inputs)
+    if len(names) == 1 and nodes:
+        return Edit(remove=(node,), insert=(Node(nodes[0].name, Reshape(out.shape), node.inputs, node.outputs),))
+    nodes.append(Node(fresh(graph, f"{node.name}_whole"), Concatenation(axis), names, node.outputs))
+    return Edit(remove=(node,), insert=tuple(nodes), tensors=tuple(views.values()))
+
+
 OPERATOR = Operator(
     attrs=Pack,
     codecs=(Codec("PACK", "PackOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
+    expand=_expand,
 )

@@ -1,4 +1,4 @@
-"""SPLIT and SPLIT_V: a tensor cut along one axis. Shape arithmetic only: no kernel yet.
+"""SPLIT and SPLIT_V: a tensor cut along one axis. Runs as one slice for each output that is used.
 
 Sources: tensorflow/lite/micro/kernels/split.cc, split_v.cc.
 """
@@ -13,9 +13,10 @@ from typing import ClassVar, cast
 import numpy as np
 
 from tinycomp.errors import BadInput
-from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.ir import Array, Attrs, DType, Edit, Graph, Node, fresh
 from tinycomp.ops.axes import axis_of, integers
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written
+from tinycomp.ops.strided_slice import StridedSlice
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,27 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return tuple(part.copy() for part in np.split(args[0], list(accumulate(a.sizes))[:-1], axis=a.axis))
 
 
+def slices(node: Node, graph: Graph, axis: int, bounds: Sequence[tuple[int, int]], drop: bool = False) -> Edit:
+    """The node as a slice [start, stop) of its input along the axis for each output; `drop` leaves the axis out."""
+    (x,) = graph.ins(node)
+    made: list[Node] = []
+    for i, (start, stop) in enumerate(bounds):
+        low = tuple(start if k == axis else 0 for k in range(len(x.shape)))
+        high = tuple(stop if k == axis else n for k, n in enumerate(x.shape))
+        attributes = StridedSlice(low, high, (1,) * len(low), (axis,) if drop else ())
+        made.append(Node(fresh(graph, f"{node.name}_part{i}"), attributes, node.inputs, (node.outputs[i],)))
+    return Edit(remove=(node,), insert=tuple(made))
+
+
+def _expand(node: Node, graph: Graph) -> Edit:
+    stops = list(accumulate(attrs(node).sizes))
+    return slices(node, graph, attrs(node).axis, list(zip([0, *stops], stops, strict=False)))
+
+
 OPERATOR = Operator(
     attrs=Split,
     codecs=(Codec("SPLIT", "SplitOptions", _read, _write), Codec("SPLIT_V", "SplitVOptions", _read_v, _write_v)),
     infer=_infer,
     reference=_reference,
+    expand=_expand,
 )

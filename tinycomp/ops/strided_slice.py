@@ -1,4 +1,4 @@
-"""STRIDED_SLICE and SLICE: a box of a tensor, with steps, some axes dropped. Shape arithmetic only: no kernel yet.
+"""STRIDED_SLICE and SLICE: a box of a tensor, with steps, some axes dropped.
 
 Sources: tensorflow/lite/kernels/internal/strided_slice_logic.h, tensorflow/lite/micro/kernels/strided_slice.cc and
 slice.cc.
@@ -14,6 +14,7 @@ import numpy as np
 
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.ops import moves
 from tinycomp.ops.axes import integers
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written
 
@@ -147,4 +148,6 @@ OPERATOR = Operator(
     ),
     infer=_infer,
     reference=_reference,
+    access=moves.access(_reference),
+    kernels=(moves.copy(_reference),),
 )

@@ -1,4 +1,4 @@
-"""UNPACK: a tensor taken apart along one axis, which goes. Shape arithmetic only: no kernel yet.
+"""UNPACK: a tensor taken apart along one axis, which goes. Runs as one slice for each output.
 
 Source: tensorflow/lite/micro/kernels/unpack.cc.
 """
@@ -12,9 +12,10 @@ from typing import ClassVar, cast
 import numpy as np
 
 from tinycomp.errors import BadInput
-from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.ir import Array, Attrs, DType, Edit, Graph, Node
 from tinycomp.ops.axes import axis_of
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written
+from tinycomp.ops.split import slices
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,15 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return tuple(np.asarray(part) for part in np.moveaxis(x, axis, 0).copy())
 
 
+def _expand(node: Node, graph: Graph) -> Edit:
+    bounds = [(i, i + 1) for i in range(len(node.outputs))]
+    return slices(node, graph, attrs(node).axis, bounds, drop=True)
+
+
 OPERATOR = Operator(
     attrs=Unpack,
     codecs=(Codec("UNPACK", "UnpackOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
+    expand=_expand,
 )

@@ -56,7 +56,8 @@ def operator_facts() -> list[dict[str, Any]]:
     return [
         {"op": op.name, "tflite": [c.builtin for c in op.codecs],
          "kernels": [{"name": k.name, "requires": sorted(k.requires)} for k in op.kernels],
-         "view": op.view, "constants_only": op.access is None}
+         "view": op.view, "expanded": op.access is None and op.expand is not None,
+         "constants_only": op.access is None and op.expand is None and not op.view}
         for op in sorted(ops.OPERATORS.values(), key=lambda op: op.name)
     ]  # fmt: skip
 
@@ -68,6 +69,11 @@ def operator_section() -> Section:
         kernels = ", ".join(
             k["name"] + (f" ({'+'.join(k['requires'])})" if k["requires"] else "") for k in f["kernels"]
         )
-        note = "a view, costs nothing" if f["view"] else "on constants only" if f["constants_only"] else kernels
-        rows.append((f["op"], ", ".join(f["tflite"]), note))
+        if f["view"]:
+            kernels = "a view, costs nothing"
+        elif f["expanded"]:
+            kernels = "runs as other operators"
+        elif f["constants_only"]:
+            kernels = "on constants only"
+        rows.append((f["op"], ", ".join(f["tflite"]), kernels))
     return Section("Operators", ("operator", "in a .tflite", "kernels"), "<<<", tuple(rows))

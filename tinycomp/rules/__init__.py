@@ -7,6 +7,7 @@ from tinycomp.rewrite import PassRecord, Rule, Stage, apply_rules, apply_stage
 from tinycomp.rules import (
     constants,
     dead,
+    expand,
     fuse_activation,
     merge_activations,
     merge_reshapes,
@@ -22,6 +23,7 @@ from tinycomp.rules.channels import remove_channels
 EXACT: tuple[Rule, ...] = (
     Rule("constants", constants.ROOT, constants.match),
     Rule("dead", dead.ROOT, dead.match),
+    Rule("expand", expand.ROOT, expand.match),
     Rule("requantize_back", requantize_back.ROOT, requantize_back.match),
     Rule("noop", noop.ROOT, noop.match),
     Rule("merge_reshapes", merge_reshapes.ROOT, merge_reshapes.match),
@@ -35,6 +37,9 @@ FLOAT: tuple[Rule, ...] = (
     Rule("scale_into_producer", scale_into_producer.ROOT, scale_into_producer.match, exact=False),
     Rule("scale_into_consumer", scale_into_consumer.ROOT, scale_into_consumer.match, exact=False),
 )
+
+# What lowering cannot do without.
+NEEDED: tuple[Rule, ...] = (Rule("expand", expand.ROOT, expand.match),)
 
 CHANNELS = Stage("channels", remove_channels)
 

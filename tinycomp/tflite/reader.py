@@ -231,7 +231,7 @@ def _understood(reading: _Reading, op: FileOperator, name: str, codec: Codec | N
         _fold(reading, op, node, graph)
         return "folded"
     operator = ops.operator(node)
-    if operator.access is None and not operator.view:
+    if operator.access is None and operator.expand is None and not operator.view:
         raise Unsupported(f"is supported on constants only, and {running[0]!r} is computed at run time", where=where,
                           fix="export with a static input shape; supported operators: `tinycomp ops`")  # fmt: skip
     reading.nodes.append(node)
