@@ -16,7 +16,7 @@ PACKAGE = ROOT / "tinycomp"
 
 # A room imports from its own layer and from those above it in this table.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "ir", "qmath", "qmath_fixed", "resources", "strict_toml"),
+    ("errors", "ir", "qmath", "qmath_fixed", "qmath_int16", "resources", "strict_toml"),
     ("kernel", "packing"),
     ("ops",),
     ("interpret",),

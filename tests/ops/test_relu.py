@@ -74,7 +74,7 @@ def test_litert_rescales_relu6_where_tflite_micro_does_not():
 
 def test_a_dtype_without_kernel_is_refused():
     graph = node_graph(Relu(), [activation("x", (2,), "int32")], unchecked_out((2,), "int32"))
-    with pytest.raises(Unsupported, match="int32→int32 on 'x'; supported: int8→int8, float32→float32"):
+    with pytest.raises(Unsupported, match="int32→int32 on 'x'; supported: int8→int8, int16→int16, float32→float32"):
         ops.check(graph)
 
 

@@ -1,10 +1,11 @@
-"""ADD with numpy broadcasting, and the int8 arithmetic that SUB shares: both operands brought to one scale first.
+"""ADD with numpy broadcasting, and the integer arithmetic that SUB shares: both operands brought to one scale first.
 
 Sources: tensorflow/lite/kernels/internal/reference/integer_ops/add.h, tensorflow/lite/micro/kernels/add_common.cc.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -12,13 +13,14 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from tinycomp import qmath
+from tinycomp.errors import Unsupported
 from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Kernel, Leaf
 from tinycomp.ops import binary, mve, unary
 from tinycomp.ops.base import Operator, Shape, clamp_real
 from tinycomp.ops.linear_dsp import BYTES, Linear, linear
 
-LEFT_SHIFT = 20
+LEFT_SHIFT = {"int8": 20, "int16": 15}  # which leaves room for the sum in 32 bits
 HALF = qmath.Multiplier(1 << 30, 0)
 
 
@@ -30,7 +32,7 @@ class Add(binary.Binary):
 
 
 class Factors(NamedTuple):
-    """The multipliers of int8 ADD and SUB: of each operand shifted left by 20, and of the sum."""
+    """The multipliers of quantized ADD and SUB: of each operand shifted left, and of the sum."""
 
     a: qmath.Multiplier
     b: qmath.Multiplier
@@ -41,15 +43,24 @@ def factors(node: Node, graph: Graph) -> Factors:
     """All in double. Raises Unsupported where the last one reaches 1, where the reference stops."""
     (a, b), out = graph.ins(node), graph.out(node)
     twice = 2 * max(a.scale, b.scale)
-    last = twice / ((1 << LEFT_SHIFT) * out.scale)
+    last = twice / ((1 << LEFT_SHIFT[out.dtype]) * out.scale)
     unary.require_multiplier(node, graph, last, 1.0)
+    if out.dtype == "int16" and graph.reference == "litert" and all(_is_power(t.scale) for t in (a, b, out)):
+        raise Unsupported("its three scales are powers of two, for which LiteRT has another arithmetic on int16",
+                          where=f"{node.name} ({node.op})", fix="build with --reference tflm")  # fmt: skip
     return Factors(*(qmath.quantize_multiplier(real) for real in (a.scale / twice, b.scale / twice, last)))
 
 
+def _is_power(scale: float) -> bool:
+    """Of two, as LiteRT's CheckedLog2 sees it."""
+    power = math.log2(scale)
+    return abs(power - round(power)) < 1e-3
+
+
 def infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
-    """The broadcast shape, for int8 if the scales allow the arithmetic."""
+    """The broadcast shape, for integers if the scales allow the arithmetic."""
     found = binary.infer(node, graph)
-    if binary.is_int8(node, graph):
+    if binary.is_quantized(node, graph):
         factors(node, graph)
     return found
 
@@ -63,17 +74,18 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
 
 
 def combined(node: Node, graph: Graph, args: Sequence[Array], sign: int) -> Array:
-    """int8 a + sign · b: both operands rescaled, the sum rescaled again and clamped."""
+    """int8 or int16 a + sign · b: both operands rescaled, the sum rescaled again and clamped."""
     m = factors(node, graph)
     (a, b), out, (va, vb) = graph.ins(node), graph.out(node), binary.int64(args)
-    scaled_a = qmath.requantize((va - a.zero_point) << LEFT_SHIFT, m.a.mantissa, m.a.shift)
-    scaled_b = qmath.requantize((vb - b.zero_point) << LEFT_SHIFT, m.b.mantissa, m.b.shift)
+    left = LEFT_SHIFT[out.dtype]
+    scaled_a = qmath.requantize((va - a.zero_point) << left, m.a.mantissa, m.a.shift)
+    scaled_b = qmath.requantize((vb - b.zero_point) << left, m.b.mantissa, m.b.shift)
     total = qmath.requantize(scaled_a + sign * scaled_b, m.out.mantissa, m.out.shift)
     return binary.clamped(total + out.zero_point, node, graph)
 
 
 def lower(node: Node, graph: Graph) -> Leaf:
-    """The int8 kernel of ADD and SUB. The operand with the larger scale is halved, which needs no multiplication."""
+    """The kernel of ADD and SUB on integers. The operand of larger scale is halved, which needs no multiplication."""
     (a, b), out, m = graph.ins(node), graph.out(node), factors(node, graph)
     low, high = binary.output_range(node, graph)
     numbers = {
@@ -83,7 +95,8 @@ def lower(node: Node, graph: Graph) -> Leaf:
     for name, factor in (("a", m.a), ("b", m.b)):
         if factor != HALF:
             numbers |= {f"mantissa_{name}": factor.mantissa, f"shift_{name}": factor.shift}
-    return binary.leaf(node, graph, {"half_a": m.a == HALF, "half_b": m.b == HALF}, numbers)
+    params = {"half_a": m.a == HALF, "half_b": m.b == HALF, "left": LEFT_SHIFT[out.dtype]}
+    return binary.leaf(node, graph, params, numbers)
 
 
 def _linear(node: Node, graph: Graph, sign: int) -> Linear | None:
@@ -128,7 +141,7 @@ OPERATOR = Operator(
     kernels=(
         mve.on_helium(kernel_dsp(1)),
         kernel_dsp(1),
-        Kernel("portable", lower, binary.is_int8, helpers=("requantize", "clamp_int8")),
+        Kernel("portable", lower, binary.is_quantized, helpers=binary.HELPERS),
         binary.KERNEL_PLAIN,
     ),
     inplace=(0, 1),

@@ -1,6 +1,6 @@
 """AVERAGE_POOL_2D: [N, H, W, C] → [N, OH, OW, C], the mean of each window; padding does not count.
 
-int8 means are rounded half away from zero, on the stored integers: the zero point plays no part.
+Means of integers are rounded half away from zero, on the stored integers: the zero point plays no part.
 Sources: tensorflow/lite/kernels/internal/reference/integer_ops/pooling.h, reference/pooling.h.
 """
 
@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from tinycomp.ir import Array, Graph, Node
+from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Access, Kernel, Leaf, Taps
-from tinycomp.ops import mve, pool
-from tinycomp.ops.base import Operator, clamp_real
+from tinycomp.ops import int16, mve, pool
+from tinycomp.ops.base import Operator, Shape, clamp_real
 
 LONGEST_ROW = 255  # int8 values whose sum is an int16
 
@@ -25,6 +25,12 @@ class AveragePool2D(pool.Pool):
     """As every pool."""
 
     op: ClassVar[str] = "average_pool2d"
+
+
+def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
+    size = pool.attrs(node).size
+    int16.require_countable(f"{node.name} ({node.op})", graph.ins(node)[0], size[0] * size[1])
+    return pool.infer(node, graph)
 
 
 def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
@@ -78,17 +84,17 @@ def _lower_dsp(node: Node, graph: Graph) -> Leaf:
 OPERATOR = Operator(
     attrs=AveragePool2D,
     codecs=(pool.codec(AveragePool2D, "AVERAGE_POOL_2D"),),
-    infer=pool.infer,
+    infer=_infer,
     reference=_reference,
     access=_access,
     kernels=(
         Kernel("reduce_mve", _lower_dsp, _whole_rows, mve.MVE, ("mve_sums", "divide_rounded")),
         Kernel("reduce_dsp", _lower_dsp, _whole_rows, frozenset({"dsp"}), ("load_word", "sxtab16", "divide_rounded")),
-        Kernel("reduce", _lower_reduce, lambda n, g: _reduces(n, g) and pool.is_int8(n, g),
+        Kernel("reduce", _lower_reduce, lambda n, g: _reduces(n, g) and not pool.is_float(n, g),
                helpers=("divide_rounded",)),
-        Kernel("reduce_float", _lower_reduce, lambda n, g: _reduces(n, g) and not pool.is_int8(n, g)),
-        Kernel("portable", pool.leaf, lambda n, g: not _reduces(n, g) and pool.is_int8(n, g),
+        Kernel("reduce_float", _lower_reduce, lambda n, g: _reduces(n, g) and pool.is_float(n, g)),
+        Kernel("portable", pool.leaf, lambda n, g: not _reduces(n, g) and not pool.is_float(n, g),
                helpers=("divide_rounded",)),
-        Kernel("float", pool.leaf, lambda n, g: not _reduces(n, g) and not pool.is_int8(n, g)),
+        Kernel("float", pool.leaf, lambda n, g: not _reduces(n, g) and pool.is_float(n, g)),
     ),
 )  # fmt: skip

@@ -10,15 +10,18 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
+from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Param, Taps, whole
+from tinycomp.ops import int16
 from tinycomp.ops.base import ACTIVATIONS, Codec, Parsed, Shape, Source, Written, c_type, require_dtype
 from tinycomp.ops.unary import require_per_tensor
 
 DTYPES: list[tuple[DType, ...]] = [
-    ("int8", "int8", "int8"), ("float32", "float32", "float32"), ("int32", "int32", "int32"),
+    ("int8", "int8", "int8"), ("int16", "int16", "int16"), ("float32", "float32", "float32"),
+    ("int32", "int32", "int32"),
 ]  # fmt: skip
 MAX_LOOPS = 4
+HELPERS = ("requantize", "clamp_int8", "clamp_int16")  # of the portable kernels on integers
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,10 @@ def infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     except ValueError:
         raise BadInput(f"the shapes {list(a.shape)} of {a.name!r} and {list(b.shape)} of {b.name!r} do not broadcast",
                        where=where, fix="export the model again") from None  # fmt: skip
-    if out.dtype == "int8":
+    if is_quantized(node, graph):
         for t in (a, b, out):
             require_per_tensor(node, t)
+        int16.require_symmetric(where, (a, b, out))
     if out.dtype == "int32" and attrs(node).activation != "none":
         raise Unsupported(f"int32 with the fused activation {attrs(node).activation} is not supported", where=where,
                           fix="use a separate activation layer")  # fmt: skip
@@ -150,12 +154,17 @@ def lower_plain(node: Node, graph: Graph) -> Leaf:
     return leaf(node, graph, {"activation": attrs(node).activation}, {})
 
 
-KERNEL_PLAIN = Kernel("plain", lower_plain, lambda node, graph: graph.out(node).dtype != "int8")
+KERNEL_PLAIN = Kernel("plain", lower_plain, lambda node, graph: not is_quantized(node, graph))
 
 
 def is_int8(node: Node, graph: Graph) -> bool:
     """Operands and output are int8."""
     return graph.out(node).dtype == "int8"
+
+
+def is_quantized(node: Node, graph: Graph) -> bool:
+    """Operands and output are int8 or int16."""
+    return graph.out(node).dtype in ("int8", "int16")
 
 
 def wrapped(values: Array) -> Array:
@@ -169,12 +178,12 @@ def int64(args: Sequence[Array]) -> tuple[qmath.Int64, qmath.Int64]:
 
 
 def clamped(q: Array, node: Node, graph: Graph) -> Array:
-    """Integers around the output's zero point as int8 under the fused activation."""
+    """Integers around the output's zero point as the output's dtype under the fused activation."""
     low, high = output_range(node, graph)
-    return np.clip(q, low, high).astype(np.int8)
+    return np.clip(q, low, high).astype(NUMPY[graph.out(node).dtype])
 
 
 def output_range(node: Node, graph: Graph) -> tuple[int, int]:
-    """The int8 clamp."""
+    """The clamp of quantized outputs."""
     out = graph.out(node)
     return qmath.activation_range(attrs(node).activation, out.dtype, out.scale, out.zero_point)

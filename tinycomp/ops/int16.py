@@ -49,6 +49,13 @@ def rounding(bias: Tensor) -> requant.Rounding:
     return "wide" if bias.dtype == "int64" else "twice"
 
 
+def require_countable(where: str, x: Tensor, count: int) -> None:
+    """Raise Unsupported where the sum of `count` int16 values may not fit int32, in which the reference adds them."""
+    if x.dtype == "int16" and count * LARGEST >= 2**31:
+        raise Unsupported(f"averages {count:,} int16 values of {x.name!r}; the reference's sums hold {2**16 - 1:,}",
+                          where=where, fix="average along one axis after the other")  # fmt: skip
+
+
 def require_symmetric(where: str, tensors: Sequence[Tensor]) -> None:
     """Raise Unsupported where an int16 activation has a zero point other than 0, which no reference kernel takes."""
     for t in tensors:

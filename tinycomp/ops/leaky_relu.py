@@ -14,8 +14,8 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Kernel, Leaf
-from tinycomp.ops import unary
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written
+from tinycomp.ops import int16, unary
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, as_dtype
 
 
 @dataclass(frozen=True)
@@ -41,28 +41,39 @@ def _write(node: Node, graph: Graph) -> Written:
 
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
-    return unary.infer_same_shape(node, graph, [("int8", "int8"), ("float32", "float32")])
+    int16.require_symmetric(f"{node.name} ({node.op})", (*graph.ins(node), graph.out(node)))
+    return unary.infer_same_shape(node, graph, [("int8", "int8"), ("int16", "int16"), ("float32", "float32")])
 
 
 def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
     if args[0].dtype != np.float32:
-        return (_int8(node, graph, args[0]),)
+        return (_quantized(node, graph, args[0]),)
     x = args[0].astype(np.float32)
     return (np.where(x > 0, x, x * np.float32(attrs(node).alpha)),)
 
 
-def _int8(node: Node, graph: Graph, values: Array) -> Array:
-    (x,), out, alpha = graph.ins(node), graph.out(node), attrs(node).alpha
+def _slopes(node: Node, graph: Graph) -> tuple[qmath.Multiplier, qmath.Multiplier]:
+    """The factors above zero and below, the latter's magnitude: the interpreters round as for a positive slope."""
+    (x,), out = graph.ins(node), graph.out(node)
+    above, below = (unary.factor(graph, x.scale, slope, out.scale) for slope in (1.0, abs(attrs(node).alpha)))
+    return qmath.quantize_multiplier(above), qmath.quantize_multiplier(below)
+
+
+def _quantized(node: Node, graph: Graph, values: Array) -> Array:
+    (x,), out = graph.ins(node), graph.out(node)
     v = values.astype(np.int64) - x.zero_point
-    above = _scaled(v, unary.factor(graph, x.scale, 1.0, out.scale), graph)
-    below = _scaled(v, unary.factor(graph, x.scale, abs(alpha), out.scale), graph)
-    below = -below if alpha < 0 else below  # the interpreters round as for the positive slope
-    return np.clip(np.where(v >= 0, above, below) + out.zero_point, -128, 127).astype(np.int8)
+    above, below = (qmath.requantize(v, m.mantissa, m.shift) for m in _slopes(node, graph))
+    below = -below if attrs(node).alpha < 0 else below
+    return as_dtype(np.clip(np.where(v >= 0, above, below) + out.zero_point, *qmath.INT_RANGE[out.dtype]), out.dtype)
 
 
-def _scaled(v: qmath.Int64, real: float, graph: Graph) -> qmath.Int64:
-    m = qmath.quantize_multiplier(real)
-    return qmath.requantize(v, m.mantissa, m.shift)
+def _lower_int16(node: Node, graph: Graph) -> Leaf:
+    above, below = _slopes(node, graph)
+    numbers = {
+        "mantissa_above": above.mantissa, "shift_above": above.shift,
+        "mantissa_below": below.mantissa, "shift_below": below.shift,
+    }  # fmt: skip
+    return unary.row_leaf(node, graph, {"falls": attrs(node).alpha < 0}, numbers)
 
 
 def _lower_float(node: Node, graph: Graph) -> Leaf:
@@ -75,6 +86,10 @@ OPERATOR = Operator(
     infer=_infer,
     reference=_reference,
     access=unary.access,
-    kernels=(unary.lut(_int8), Kernel("float", _lower_float, unary.is_float)),
+    kernels=(
+        unary.lut(_quantized),
+        Kernel("int16", _lower_int16, int16.is_int16, helpers=("requantize", "clamp_int16")),
+        Kernel("float", _lower_float, unary.is_float),
+    ),
     inplace=(0,),
 )

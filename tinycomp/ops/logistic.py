@@ -12,12 +12,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from tinycomp import qmath_fixed
+from tinycomp import qmath_fixed, qmath_int16
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Kernel
-from tinycomp.ops import unary
+from tinycomp.ops import sigmoid16, unary
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source
 
+EXACT = (0,)  # see qmath_int16.factor
 UPPER, LOWER = np.float32(16.619047164916992188), np.float32(-9)  # beyond these the float kernel takes 1 and exp(x)
 
 
@@ -33,7 +34,9 @@ def _read(source: Source) -> Parsed:
 
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
-    found = unary.infer_same_shape(node, graph, [("int8", "int8"), ("float32", "float32")])
+    found = unary.infer_same_shape(node, graph, [("int8", "int8"), ("int16", "int16"), ("float32", "float32")])
+    if graph.out(node).dtype == "int16":
+        sigmoid16.require(node, graph)
     if graph.out(node).dtype == "int8":
         unary.require_fixed_point_input(node, graph)
         litert = graph.reference == "litert"
@@ -43,7 +46,7 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
 
 def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
     if args[0].dtype != np.float32:
-        return (_int8(node, graph, args[0]),)
+        return ((_int16 if args[0].dtype == np.int16 else _int8)(node, graph, args[0]),)
     x = args[0].astype(np.float32)
     low = np.exp(np.minimum(x, LOWER))
     middle = np.float32(1) / (np.float32(1) + np.exp(-np.clip(x, LOWER, UPPER)))
@@ -61,12 +64,20 @@ def _int8(node: Node, graph: Graph, values: Array) -> Array:
     return unary.fixed_table(x, values, qmath_fixed.logistic, 8, -128)
 
 
+def _int16(node: Node, graph: Graph, values: Array) -> Array:
+    return qmath_int16.logistic(values, qmath_int16.factor(graph.ins(node)[0].scale, EXACT)).astype(np.int16)
+
+
 OPERATOR = Operator(
     attrs=Logistic,
     codecs=(Codec("LOGISTIC", None, _read, unary.write_plain),),
     infer=_infer,
     reference=_reference,
     access=unary.access,
-    kernels=(unary.lut(_int8), Kernel("float", unary.row_leaf, unary.is_float)),
+    kernels=(
+        unary.lut(_int8),
+        sigmoid16.kernel(EXACT),
+        Kernel("float", unary.row_leaf, unary.is_float),
+    ),
     inplace=(0,),
 )

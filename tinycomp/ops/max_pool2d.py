@@ -31,7 +31,8 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     if out.dtype == "float32":
         lowest = float(np.finfo(np.float32).min)
         return (clamp_real(pool.windows(a, x, lowest).max(axis=(3, 4)), a.activation),)
-    return (pool.clamp(pool.windows(a, x, -128).max(axis=(3, 4)), out, a.activation),)
+    lowest = qmath.INT_RANGE[out.dtype][0]
+    return (pool.clamp(pool.windows(a, x, lowest).max(axis=(3, 4)), out, a.activation),)
 
 
 def _by_words(node: Node, graph: Graph) -> bool:
@@ -57,7 +58,7 @@ OPERATOR = Operator(
     access=pool.access,
     kernels=(
         Kernel("dsp", _lower_dsp, _by_words, frozenset({"dsp"}), ("load_word", "max4")),
-        Kernel("portable", pool.leaf, pool.is_int8),
-        Kernel("float", pool.leaf, lambda n, g: not pool.is_int8(n, g)),
+        Kernel("portable", pool.leaf, lambda n, g: not pool.is_float(n, g)),
+        Kernel("float", pool.leaf, pool.is_float),
     ),
 )

@@ -1,6 +1,6 @@
-"""MEAN over any axes: int8 with a new scale, float32.
+"""MEAN over any axes: int8 and int16 with a new scale, float32.
 
-int8 as in TFLM: the sum of all elements less their zero points, times a multiplier into which 1/count is folded.
+Integers as in TFLM: the sum of all elements less their zero points, times a multiplier into which 1/count is folded.
 Sources: tensorflow/lite/kernels/internal/reference/reduce.h (QuantizedMeanOrSum, Mean), micro/kernels/reduce_common.cc.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import BadInput
-from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
+from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Kernel, Leaf, Taps, rowwise, whole
-from tinycomp.ops import mve
+from tinycomp.ops import int16, mve
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, require_dtype
 
 LONGEST_ROW = 255  # int8 values whose sum is an int16
@@ -54,7 +54,10 @@ def _write(node: Node, graph: Graph) -> Written:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     (x,) = graph.ins(node)
-    require_dtype(node, graph, [("int8", "int8"), ("float32", "float32")])
+    require_dtype(node, graph, [("int8", "int8"), ("int16", "int16"), ("float32", "float32")])
+    where = f"{node.name} (mean)"
+    int16.require_symmetric(where, (x, graph.out(node)))
+    int16.require_countable(where, x, math.prod(x.shape[axis] for axis in attrs(node).axes))
     return ((_shape(x.shape, attrs(node)), x.dtype),)
 
 
@@ -80,7 +83,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     m = multiplier(xt, out, count)
     total = x.sum(axis=a.axes, dtype=np.int64) - count * xt.zero_point
     q = qmath.requantize(qmath.wrap32(total), m.mantissa, m.shift) + out.zero_point
-    return (np.clip(q, -128, 127).astype(np.int8).reshape(shape),)
+    return (np.clip(q, *qmath.INT_RANGE[out.dtype]).astype(NUMPY[out.dtype]).reshape(shape),)
 
 
 class Loops(NamedTuple):
@@ -142,7 +145,7 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     count = math.prod(x.shape[axis] for axis in a.axes)
     params = {"type": c_type(x), "kept": loops.kept, "reduced": loops.reduced}
     numbers = {"count": count, "in_rows": x.rows, "outputs": out.elements}
-    if x.dtype == "int8":
+    if x.dtype != "float32":
         m = multiplier(x, out, count)
         numbers |= {"start": -count * x.zero_point, "mantissa": m.mantissa, "shift": m.shift}
         numbers |= {"out_zero": out.zero_point}
@@ -177,7 +180,12 @@ def _lower_dsp(node: Node, graph: Graph) -> Leaf:
     return Leaf({"in_w": reduced[0], "rest": kept[0] % 4 > 0}, numbers, scratch=made.scratch)
 
 
+def _is_float(node: Node, graph: Graph) -> bool:
+    return graph.out(node).dtype == "float32"
+
+
 _INT8_HELPERS = ("requantize", "clamp_int8")
+_HELPERS = (*_INT8_HELPERS, "clamp_int16")
 
 OPERATOR = Operator(
     attrs=Mean,
@@ -188,9 +196,9 @@ OPERATOR = Operator(
     kernels=(
         Kernel("reduce_mve", _lower_dsp, _whole_rows, mve.MVE, ("mve_sums", *_INT8_HELPERS)),
         Kernel("reduce_dsp", _lower_dsp, _whole_rows, frozenset({"dsp"}), ("load_word", "sxtab16", *_INT8_HELPERS)),
-        Kernel("reduce", _lower, lambda n, g: _reduces(n, g) and _is_int8(n, g), helpers=_INT8_HELPERS),
-        Kernel("reduce_float", _lower, lambda n, g: _reduces(n, g) and not _is_int8(n, g)),
-        Kernel("portable", _lower, lambda n, g: not _reduces(n, g) and _is_int8(n, g), helpers=_INT8_HELPERS),
-        Kernel("float", _lower, lambda n, g: not _reduces(n, g) and not _is_int8(n, g)),
+        Kernel("reduce", _lower, lambda n, g: _reduces(n, g) and not _is_float(n, g), helpers=_HELPERS),
+        Kernel("reduce_float", _lower, lambda n, g: _reduces(n, g) and _is_float(n, g)),
+        Kernel("portable", _lower, lambda n, g: not _reduces(n, g) and not _is_float(n, g), helpers=_HELPERS),
+        Kernel("float", _lower, lambda n, g: not _reduces(n, g) and _is_float(n, g)),
     ),
 )

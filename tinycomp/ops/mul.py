@@ -17,7 +17,8 @@ from tinycomp.kernel import Kernel, Leaf
 from tinycomp.ops import binary, unary
 from tinycomp.ops.base import Operator, Shape, clamp_real
 
-LIMIT = 2.0**14  # products have 17 bits with their sign; the shifted product and the zero point must fit 32
+# Products of int8 have 17 bits with their sign, of int16 31; shifted and with the zero point they must fit 32.
+LIMIT = {"int8": 2.0**14, "int16": 1.0}
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ def _factor(node: Node, graph: Graph) -> float:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     found = binary.infer(node, graph)
-    if binary.is_int8(node, graph):
-        unary.require_multiplier(node, graph, _factor(node, graph), LIMIT)
+    if binary.is_quantized(node, graph):
+        unary.require_multiplier(node, graph, _factor(node, graph), LIMIT[graph.out(node).dtype])
     return found
 
 
@@ -68,6 +69,6 @@ OPERATOR = Operator(
     infer=_infer,
     reference=_reference,
     access=binary.access,
-    kernels=(Kernel("portable", _lower, binary.is_int8, helpers=("requantize", "clamp_int8")), binary.KERNEL_PLAIN),
+    kernels=(Kernel("portable", _lower, binary.is_quantized, helpers=binary.HELPERS), binary.KERNEL_PLAIN),
     inplace=(0, 1),
 )

@@ -10,9 +10,9 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
+from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Leaf, Taps
-from tinycomp.ops import window
+from tinycomp.ops import int16, window
 from tinycomp.ops.base import ACTIVATIONS, Codec, Parsed, Shape, Source, Written, c_type, require_dtype
 
 
@@ -68,10 +68,11 @@ def infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     """[N, H, W, C] to [N, OH, OW, C]. Integers are not rescaled: input and output must share their quantization."""
     a, (x,), out = attrs(node), graph.ins(node), graph.out(node)
     where = f"{node.name} ({node.op})"
-    require_dtype(node, graph, [("int8", "int8"), ("float32", "float32")])
-    if x.dtype == "int8" and (abs(x.scale - out.scale) > NEAR or x.zero_point != out.zero_point):
+    require_dtype(node, graph, [("int8", "int8"), ("int16", "int16"), ("float32", "float32")])
+    if x.dtype != "float32" and (abs(x.scale - out.scale) > NEAR or x.zero_point != out.zero_point):
         raise Unsupported(f"rescales from {x.scale} ({x.zero_point}) to {out.scale} ({out.zero_point}); a pool's input "
                           "and output must share scale and zero point", where=where, fix="export it again")  # fmt: skip
+    int16.require_symmetric(where, (x, out))
     (top, bottom, left, right), (kh, kw) = a.padding, a.size
     if max(top, bottom) >= kh or max(left, right) >= kw:
         raise BadInput(f"padding {list(a.padding)} leaves windows of {list(a.size)} without any element", where=where)
@@ -85,9 +86,9 @@ def windows(a: Pool, x: Array, fill: float) -> Array:
 
 
 def clamp(values: Array, out: Tensor, activation: str) -> Array:
-    """The fused activation on int8 values."""
+    """The fused activation on int8 or int16 values."""
     low, high = qmath.activation_range(activation, out.dtype, out.scale, out.zero_point)
-    return np.clip(values, low, high).astype(np.int8)
+    return np.clip(values, low, high).astype(NUMPY[out.dtype])
 
 
 def access(node: Node, graph: Graph) -> Access:
@@ -97,8 +98,13 @@ def access(node: Node, graph: Graph) -> Access:
 
 
 def is_int8(node: Node, graph: Graph) -> bool:
-    """The node pools int8, not float32."""
+    """The node pools int8."""
     return graph.out(node).dtype == "int8"
+
+
+def is_float(node: Node, graph: Graph) -> bool:
+    """The node pools float32."""
+    return graph.out(node).dtype == "float32"
 
 
 def leaf(node: Node, graph: Graph) -> Leaf:
@@ -114,7 +120,7 @@ def leaf(node: Node, graph: Graph) -> Leaf:
         "in_w": x.shape[2], "channels": x.shape[3], "out_w": out.shape[2],
         "kw": kw, "stride": a.stride[1], "left": left,
     }  # fmt: skip
-    if x.dtype == "int8":
+    if x.dtype != "float32":
         low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
         numbers |= {"low": low, "high": high}
     return Leaf(params, numbers)

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from tinycomp import qmath
+from tinycomp.errors import Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Kernel, Leaf
 from tinycomp.ops import unary
@@ -21,7 +22,8 @@ from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, as_dtype
 LIMIT = 2.0**13  # of input scale over output scale: 17 bits of difference, shifted, and the zero point must fit 32
 DTYPES: list[tuple[DType, DType]] = [
     ("float32", "int8"), ("float32", "int16"), ("int8", "int8"), ("int8", "int16"), ("int8", "uint8"),
-    ("uint8", "int8"), ("int16", "int8"), ("int16", "int16"),
+    ("uint8", "int8"), ("int16", "int8"), ("int16", "int16"), ("int8", "int32"), ("int16", "int32"),
+    ("int32", "int8"), ("int32", "int16"),
 ]  # fmt: skip
 
 
@@ -40,7 +42,11 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     found = unary.infer_same_shape(node, graph, DTYPES)
     (x,), out = graph.ins(node), graph.out(node)
     if x.dtype != "float32":
-        unary.require_multiplier(node, graph, x.scale / out.scale, LIMIT)
+        unary.require_multiplier(node, graph, x.scale / out.scale, 1.0 if x.dtype == "int32" else LIMIT)
+    for t in (x, out):
+        if t.dtype == "int32" and t.zero_point:
+            raise Unsupported(f"{t.name!r} is int32 with zero point {t.zero_point}; only 0 is supported",
+                              where=f"{node.name} (quantize)", fix="quantize the model again")  # fmt: skip
     return found
 
 
@@ -80,7 +86,7 @@ def _lower_requantize(node: Node, graph: Graph) -> Leaf:
 
 
 def _narrow(node: Node, graph: Graph) -> bool:
-    return graph.ins(node)[0].dtype != "float32" and "int16" not in (graph.ins(node)[0].dtype, graph.out(node).dtype)
+    return unary.is_byte(node, graph) and graph.out(node).dtype in ("int8", "uint8")
 
 
 OPERATOR = Operator(

@@ -15,8 +15,8 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Kernel, Leaf
-from tinycomp.ops import unary
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, clamp_real
+from tinycomp.ops import int16, unary
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, as_dtype, clamp_real
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Relu(Attrs):
 
 
 class Clamp(NamedTuple):
-    """An int8 activation that needs no multiplication: min(max(x + offset, low), high)."""
+    """An integer activation that needs no multiplication: min(max(x + offset, low), high)."""
 
     offset: int
     low: int
@@ -51,37 +51,40 @@ def _codec(builtin: str, activation: str) -> Codec:
 
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
-    return unary.infer_same_shape(node, graph, [("int8", "int8"), ("float32", "float32")])
+    int16.require_symmetric(f"{node.name} ({node.op})", (*graph.ins(node), graph.out(node)))
+    return unary.infer_same_shape(node, graph, [("int8", "int8"), ("int16", "int16"), ("float32", "float32")])
 
 
 def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
     if args[0].dtype == np.float32:
         return (clamp_real(args[0], attrs(node).activation),)
-    return (_int8(node, graph, args[0]),)
+    return (_quantized(node, graph, args[0]),)
 
 
 def clamp(node: Node, graph: Graph) -> Clamp | None:
-    """The clamp that an int8 node amounts to; None where it rescales.
+    """The clamp that an integer node amounts to; None where it rescales.
 
     TFLM's RELU6 clamps to the input's 0 and 6 and never looks at the output's quantization.
     """
     (x,), out, activation = graph.ins(node), graph.out(node), attrs(node).activation
     if activation == "relu6" and graph.reference == "tflm":
-        six = min(max(qmath.quantize_real(6.0, x.scale, x.zero_point), -128), 127)
+        low, high = qmath.INT_RANGE[x.dtype]
+        six = min(max(qmath.quantize_real(6.0, x.scale, x.zero_point), low), high)
         return Clamp(0, x.zero_point, max(six, x.zero_point))
     if x.scale != out.scale:
         return None
-    return Clamp(out.zero_point - x.zero_point, *qmath.activation_range(activation, "int8", out.scale, out.zero_point))
+    low, high = qmath.activation_range(activation, out.dtype, out.scale, out.zero_point)
+    return Clamp(out.zero_point - x.zero_point, low, high)
 
 
-def _int8(node: Node, graph: Graph, values: Array) -> Array:
+def _quantized(node: Node, graph: Graph, values: Array) -> Array:
     (x,), out, simple = graph.ins(node), graph.out(node), clamp(node, graph)
     if simple is not None:
-        return np.clip(values.astype(np.int64) + simple.offset, simple.low, simple.high).astype(np.int8)
+        return as_dtype(np.clip(values.astype(np.int64) + simple.offset, simple.low, simple.high), out.dtype)
     m = qmath.quantize_multiplier(unary.factor(graph, x.scale, 1.0, out.scale))
-    low, high = qmath.activation_range(attrs(node).activation, "int8", out.scale, out.zero_point)
+    low, high = qmath.activation_range(attrs(node).activation, out.dtype, out.scale, out.zero_point)
     scaled = qmath.requantize(values.astype(np.int64) - x.zero_point, m.mantissa, m.shift)
-    return np.clip(scaled + out.zero_point, low, high).astype(np.int8)
+    return as_dtype(np.clip(scaled + out.zero_point, low, high), out.dtype)
 
 
 def _lower_clamp(node: Node, graph: Graph) -> Leaf:
@@ -91,7 +94,18 @@ def _lower_clamp(node: Node, graph: Graph) -> Leaf:
 
 
 def _clamps(node: Node, graph: Graph) -> bool:
-    return graph.ins(node)[0].dtype == "int8" and clamp(node, graph) is not None
+    return not unary.is_float(node, graph) and clamp(node, graph) is not None
+
+
+def _lower_requantize(node: Node, graph: Graph) -> Leaf:
+    (x,), out = graph.ins(node), graph.out(node)
+    m = qmath.quantize_multiplier(unary.factor(graph, x.scale, 1.0, out.scale))
+    low, high = qmath.activation_range(attrs(node).activation, out.dtype, out.scale, out.zero_point)
+    numbers = {
+        "zero_in": x.zero_point, "zero_out": out.zero_point, "mantissa": m.mantissa, "shift": m.shift,
+        "low": low, "high": high,
+    }  # fmt: skip
+    return unary.row_leaf(node, graph, numbers=numbers)
 
 
 def _lower_float(node: Node, graph: Graph) -> Leaf:
@@ -106,7 +120,13 @@ OPERATOR = Operator(
     access=unary.access,
     kernels=(
         Kernel("clamp", _lower_clamp, _clamps),
-        unary.lut(_int8),
+        unary.lut(_quantized),
+        Kernel(
+            "requantize",
+            _lower_requantize,
+            lambda n, g: int16.is_int16(n, g) and not _clamps(n, g),
+            helpers=("requantize",),
+        ),
         Kernel("float", _lower_float, unary.is_float),
     ),
     inplace=(0,),

@@ -11,14 +11,17 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from tinycomp import qmath, qmath_fixed
+from tinycomp import qmath, qmath_fixed, qmath_int16
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Const, Kernel, Leaf
-from tinycomp.ops import unary
+from tinycomp.ops import int16, softmax16, unary
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, as_dtype, c_type
 
 LONGEST = 4095  # the reference sums exps in Q12.19, where 4096 ones overflow
+DTYPES: list[tuple[DType, DType]] = [
+    ("int8", "int8"), ("int8", "int16"), ("int16", "int16"), ("float32", "float32"),
+]  # fmt: skip
 OUTPUT_BITS = {"int8": 8, "int16": 16}
 
 
@@ -44,11 +47,14 @@ def _write(node: Node, graph: Graph) -> Written:
 
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
-    found = unary.infer_same_shape(node, graph, [("int8", "int8"), ("int8", "int16"), ("float32", "float32")])
+    found = unary.infer_same_shape(node, graph, DTYPES)
     (x,), out, where = graph.ins(node), graph.out(node), f"{node.name} (softmax)"
     if not x.shape:
         raise BadInput(f"its input {x.name!r} is a scalar and has no axis to sum over", where=where)
     if x.dtype == "float32":
+        return found
+    if x.dtype == "int16":
+        softmax16.require(node, graph, attrs(node).beta)
         return found
     bits = OUTPUT_BITS[out.dtype]
     unary.require_output_quant(node, graph, 2.0**-bits, -(1 << (bits - 1)))
@@ -67,6 +73,9 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     if x.dtype == np.float32:
         exps = np.exp((x - x.max(axis=-1, keepdims=True)) * np.float32(attrs(node).beta))
         return ((exps / exps.sum(axis=-1, keepdims=True)).astype(np.float32),)
+    if x.dtype == np.int16:
+        factor = qmath_int16.softmax_factor(graph.ins(node)[0].scale, attrs(node).beta)
+        return (qmath_int16.softmax(x, factor).astype(np.int16),)
     diffs = x.max(axis=-1, keepdims=True).astype(np.int64) - x
     found = qmath_fixed.softmax(diffs, _exps(node, graph), OUTPUT_BITS[out.dtype])
     low, high = qmath.INT_RANGE[out.dtype]
@@ -104,6 +113,12 @@ OPERATOR = Operator(
     access=unary.access,
     kernels=(
         Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("one_over_one_plus_x",)),
+        Kernel(
+            "int16",
+            lambda n, g: softmax16.lower(n, g, attrs(n).beta, _sizes(n, g)),
+            int16.is_int16,
+            helpers=("requantize", "interpolate"),
+        ),
         Kernel("float", _lower_float, unary.is_float),
     ),
     inplace=(0,),

@@ -44,7 +44,7 @@ OPERATOR = Operator(
     kernels=(
         mve.on_helium(add.kernel_dsp(-1)),
         add.kernel_dsp(-1),
-        Kernel("portable", add.lower, binary.is_int8, helpers=("requantize", "clamp_int8")),
+        Kernel("portable", add.lower, binary.is_quantized, helpers=binary.HELPERS),
         binary.KERNEL_PLAIN,
     ),
     inplace=(0, 1),
