@@ -97,6 +97,10 @@ def _clamps(node: Node, graph: Graph) -> bool:
     return not unary.is_float(node, graph) and clamp(node, graph) is not None
 
 
+def _rescales(node: Node, graph: Graph) -> bool:
+    return int16.is_int16(node, graph) and clamp(node, graph) is None
+
+
 def _lower_requantize(node: Node, graph: Graph) -> Leaf:
     (x,), out = graph.ins(node), graph.out(node)
     m = qmath.quantize_multiplier(unary.factor(graph, x.scale, 1.0, out.scale))
@@ -124,7 +128,7 @@ OPERATOR = Operator(
         Kernel(
             "requantize",
             _lower_requantize,
-            lambda n, g: int16.is_int16(n, g) and not _clamps(n, g),
+            _rescales,
             helpers=("requantize",),
         ),
         Kernel("float", _lower_float, unary.is_float),
