@@ -21,7 +21,7 @@ from tinycomp.ir import Reference
 from tinycomp.lower import lower
 from tinycomp.program import Opt, Program, Recipe, Stream
 from tinycomp.quantize.convert import Converted
-from tinycomp.report import figures, memory, quantization, text
+from tinycomp.report import encode, figures, html, memory, quantization, text
 from tinycomp.target import Board, Budget, load_board
 
 MANIFEST = "tinycomp.json"
@@ -105,8 +105,9 @@ def files(build: Build) -> dict[str, str | bytes]:
     )  # fmt: skip
     made: dict[str, str | bytes] = {**emit_project.project_files(project)}
     made |= {f"lib/{name}/src/{file}": body for file, body in build.sources.items()}
-    made["report.json"] = json.dumps(build.report, indent=1) + "\n"
+    made["report.json"] = encode.dumps(build.report)
     made["report.txt"] = text.render(build.report)
+    made["report.html"] = html.render(build.report)
     made[MODEL_COPY] = build.model.data
     return made
 
@@ -200,6 +201,14 @@ def manifest_of(out: Path) -> Mapping[str, Any]:
     if manifest is None:
         raise BadInput("is not a folder that `tinycomp build` made", where=str(out), fix="give the build's folder")
     return manifest
+
+
+def report_of(out: Path) -> dict[str, Any]:
+    """The report of a build folder. Raises BadInput where there is none."""
+    try:
+        return json.loads((out / "report.json").read_bytes())
+    except (OSError, ValueError):
+        raise BadInput("holds no report.json", where=str(out), fix="give a folder that `tinycomp build` made") from None
 
 
 def reopen(out: Path) -> tuple[Mapping[str, Any], Front]:

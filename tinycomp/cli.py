@@ -293,20 +293,19 @@ def profile(directory: Path, where: Where, port: str | None, inputs: Path | None
 @main.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
-def report(directory: Path, as_json: bool) -> None:
+@click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Write it as one HTML file.")
+def report(directory: Path, as_json: bool, page: Path | None) -> None:
     """The report of a build once more."""
+    from tinycomp import build as builder
     from tinycomp import terminal
-    from tinycomp.report import text
+    from tinycomp.report import html, text
 
-    try:
-        facts = json.loads((directory / "report.json").read_bytes())
-    except (OSError, ValueError):
-        raise BadInput(
-            "holds no report.json", where=str(directory), fix="give a folder that `tinycomp build` made"
-        ) from None
+    facts = builder.report_of(directory)
+    if page is not None:
+        page.write_text(html.render(facts), "utf-8")
     if as_json:
         click.echo(json.dumps(facts, indent=1))
-    else:
+    elif page is None:
         terminal.show(text.headline(facts), text.sections(facts))
 
 

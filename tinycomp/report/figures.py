@@ -11,7 +11,7 @@ from tinycomp.frontend import Front, Model
 from tinycomp.layout import SRAM
 from tinycomp.program import Program, Step
 from tinycomp.regions import context_bytes
-from tinycomp.report import memory, size
+from tinycomp.report import memory, size, spans
 from tinycomp.rewrite import weights_of
 from tinycomp.target import Board, Budget
 
@@ -53,14 +53,14 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "energy_uj": None,
         "accuracy": None,
         "inputs": [_port(front, t) for t in front.graph.inputs],
-        "outputs": [_port(front, t) for t in front.graph.outputs],
+        "outputs": [{**_port(front, t), "storage": spans.storage_of(program, t)} for t in front.graph.outputs],
         "passes": [{"name": p.name, "exact": p.exact, "before": vars(p.before), "after": vars(p.after)}
                    for p in front.passes],
         "layers": [_layer(i, s, program) for i, s in enumerate(program.steps)],
         "stream": program.recipe.stream,
         "memory": {"lower_bound": program.layout.lower_bound, "layer_by_layer": program.layer_by_layer,
                    "peak_layer": fullest.step, "peak": memory.listed(fullest),
-                   "steps": memory.steps(program)},
+                   "steps": memory.steps(program), **spans.memory_map(program)},
         "warnings": _warnings(front, board) + _places(program, board),
     }  # fmt: skip
 
@@ -81,6 +81,8 @@ def _layer(index: int, step: Step, program: Program) -> dict[str, Any]:
         "shape": list(out.shape), "macs": step.macs,
         "weights_bytes": weights, "tables_bytes": stored - weights,
         "cycles": None, "window_rows": _window(step, program),
+        "inputs": [spans.storage_of(program, t) for t in step.node.inputs if program.graph.tensors[t].data is None],
+        "outputs": [spans.storage_of(program, t) for t in step.node.outputs],
         "segment": next(i for i, run in enumerate(program.runs) if run.first <= index < run.end),
     }  # fmt: skip
 

@@ -1,0 +1,175 @@
+"""The report as one HTML file: no network, light and dark, the same bytes for the same report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import jinja2
+from markupsafe import Markup
+
+from tinycomp import resources
+from tinycomp.report import charts
+from tinycomp.report.text import number
+
+# Sections of report.json that later stages add, with their titles; each is shown as tables where it is there.
+EXTRAS = (("accuracy", "Accuracy"), ("quantization", "Quantization"), ("compression", "Compression"),
+          ("search", "Search"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure that is looked for first."""
+
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of layers. most: the largest value, where the cells have a bar."""
+
+    title: str
+    key: str
+    numeric: bool = False
+    meter: bool = False
+    most: int = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A plain table; without headers the first cell of a row names it."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A section of the page that is made of tables."""
+
+    id: str
+    title: str
+    tables: tuple[Table, ...]
+
+
+def environment() -> jinja2.Environment:
+    """Templates of pages: everything from a model is escaped, an undefined name is an error."""
+    loader = jinja2.FileSystemLoader(resources.path("templates") / "report")
+    return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True,
+                              lstrip_blocks=True, keep_trailing_newline=True)  # fmt: skip
+
+
+def asset(env: jinja2.Environment, name: str) -> Markup:
+    """A style sheet or script of ours, as it is."""
+    return Markup(env.get_template(name).render())
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """The page of a build, from what report.json holds."""
+    env = environment()
+    return env.get_template("report.html.j2").render(
+        r=report, css=asset(env, "report.css"), js=asset(env, "report.js"), tiles=tiles(report),
+        bars=charts.budget_bars(report), chart=charts.memory_chart(report), columns=columns(report["layers"]),
+        picture=charts.graph(report), node_width=charts.NODE_WIDTH, node_height=charts.NODE_HEIGHT,
+        saved=charts.saved, panels=panels(report), number=number, cell=cell, meter=meter,
+    )  # fmt: skip
+
+
+def tiles(report: Mapping[str, Any]) -> tuple[Tile, ...]:
+    """The figures on top: memory first, then work, then time where it is known."""
+    arena, whole = report["arena_bytes"], report["memory"]["layer_by_layer"]
+    saving = f"whole tensors: {number(whole)}" if whole > arena else "no smaller than whole tensors"
+    cut = report["macs"] - report["macs_live"]
+    found = [
+        Tile("Arena", f"{number(arena)} B", saving),
+        Tile("Flash", f"{number(report['flash_bytes'])} B", f"weights {number(report['weights_bytes'])}"),
+        Tile("Multiply-accumulates", number(report["macs_live"]),
+             f"{number(report['macs'])} in the file" if cut else "an inference"),
+    ]  # fmt: skip
+    cycles, took, energy = report["cycles"], report["latency_ms"], report["energy_uj"]
+    if cycles["value"] is not None:
+        found.append(Tile("Cycles", number(cycles["value"]), cycles["how"] or ""))
+    if took is not None:
+        found.append(Tile("One inference", f"{took:.3g} ms", cycles["how"] or ""))
+    if energy is not None:
+        found.append(Tile("Energy", f"{energy:.3g} µJ", "an inference"))
+    if report["stack_bytes"] is not None:
+        found.append(Tile("Stack", f"{number(report['stack_bytes'])} B", "below the caller"))
+    return tuple(found)
+
+
+def columns(layers: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns that some layer has a figure for."""
+    found = [Column("#", "index", True), Column("layer", "name"), Column("kernel", "kernel"), Column("output", "shape")]
+    for title, key in (("MACs", "macs"), ("weights", "weights_bytes"), ("tables", "tables_bytes"),
+                       ("cycles", "cycles")):  # fmt: skip
+        values = [v for v in (layer.get(key) for layer in layers) if v is not None]
+        if values:
+            found.append(Column(title, key, True, True, max(values)))
+    return (*found, Column("rows kept", "window_rows", True), Column("segment", "segment", True))
+
+
+def panels(report: Mapping[str, Any]) -> tuple[Panel, ...]:
+    """What stages beyond compiling have to say; nothing where they did not run."""
+    return tuple(
+        Panel(key, title, tables(cast("Mapping[str, object]", report[key])))
+        for key, title in EXTRAS
+        if isinstance(report.get(key), Mapping) and report[key]
+    )
+
+
+def tables(facts: Mapping[str, object]) -> tuple[Table, ...]:
+    """Plain values as one table of names and values, then a table for each list of objects."""
+    plain: list[tuple[object, ...]] = []
+    lists: list[Table] = []
+    for key, value in facts.items():
+        if entries := _entries(value):
+            heads = tuple(dict.fromkeys(k for entry in entries for k in entry))
+            rows = tuple(tuple(_plain(entry.get(h)) for h in heads) for entry in entries)
+            lists.append(Table(tuple(_words(h) for h in heads), rows))
+        elif isinstance(value, Mapping):
+            inner = cast("Mapping[str, object]", value)
+            plain += [(f"{_words(key)}: {_words(k)}", _plain(v)) for k, v in inner.items()]
+        else:
+            plain.append((_words(key), _plain(value)))
+    return (*([Table((), tuple(plain))] if plain else []), *lists)
+
+
+def _entries(value: object) -> list[Mapping[str, object]]:
+    """The value as a list of objects; empty where it is something else."""
+    members = cast("list[object]", value) if isinstance(value, list) else []
+    found = [cast("Mapping[str, object]", m) for m in members if isinstance(m, Mapping)]
+    return found if len(found) == len(members) else []
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or isinstance(value, str | int):
+        return "–" if value is None else value
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_plain(v)) for v in cast("Sequence[object]", value))
+    return str(value)
+
+
+def cell(value: float | None) -> Markup:
+    """A table cell with a number; sorts below zero where there is none."""
+    return Markup('<td class="n" data-v="{}">{}</td>').format(-1 if value is None else value, number(value))
+
+
+def meter(value: int | None, most: int) -> Markup:
+    """A cell with a bar under its number."""
+    share = 100 * (value or 0) / most if most else 0
+    sort = -1 if value is None else value
+    return Markup('<td class="n meter" data-v="{}">{}<i><b style="width:{}%"></b></i></td>').format(
+        sort, number(value), f"{share:.2f}"
+    )
