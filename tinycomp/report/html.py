@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import jinja2
-from markupsafe import Markup
 
 from tinycomp import resources
 from tinycomp.report import charts
@@ -62,19 +61,13 @@ def environment() -> jinja2.Environment:
                               lstrip_blocks=True, keep_trailing_newline=True)  # fmt: skip
 
 
-def asset(env: jinja2.Environment, name: str) -> Markup:
-    """A style sheet or script of ours, as it is."""
-    return Markup(env.get_template(name).render())
-
-
 def render(report: Mapping[str, Any]) -> str:
     """The page of a build, from what report.json holds."""
-    env = environment()
-    return env.get_template("report.html.j2").render(
-        r=report, css=asset(env, "report.css"), js=asset(env, "report.js"), tiles=tiles(report),
+    return environment().get_template("report.html.j2").render(
+        r=report, tiles=tiles(report),
         bars=charts.budget_bars(report), chart=charts.memory_chart(report), columns=columns(report["layers"]),
         picture=charts.graph(report), node_width=charts.NODE_WIDTH, node_height=charts.NODE_HEIGHT,
-        saved=charts.saved, panels=panels(report), number=number, cell=cell, meter=meter,
+        saved=charts.saved, panels=panels(report), number=number,
     )  # fmt: skip
 
 
@@ -159,17 +152,3 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return ", ".join(str(_plain(v)) for v in cast("Sequence[object]", value))
     return str(value)
-
-
-def cell(value: float | None) -> Markup:
-    """A table cell with a number; sorts below zero where there is none."""
-    return Markup('<td class="n" data-v="{}">{}</td>').format(-1 if value is None else value, number(value))
-
-
-def meter(value: int | None, most: int) -> Markup:
-    """A cell with a bar under its number."""
-    share = 100 * (value or 0) / most if most else 0
-    sort = -1 if value is None else value
-    return Markup('<td class="n meter" data-v="{}">{}<i><b style="width:{}%"></b></i></td>').format(
-        sort, number(value), f"{share:.2f}"
-    )
