@@ -97,6 +97,7 @@ def test_the_map_has_every_tensor_and_every_byte_that_is_alive(stream):
 
 
 def test_rectangles_of_one_moment_never_overlap(digits):
+    assert {r["region"] for r in digits["memory"]["residents"]} == {"sram"}
     for time in range(digits["memory"]["tasks"] + 2):
         alive = sorted((at, size) for r in digits["memory"]["residents"]
                        for _, _, at, size, a, b in r["spans"] if a <= time < b)  # fmt: skip
@@ -176,14 +177,29 @@ def test_a_known_time_and_energy_are_shown_with_their_source(digits):
     known = {**digits, "latency_ms": 12.5, "energy_uj": 80.0, "cycles": {"value": 1_000_000, "how": "modelled"},
              "budget": {**digits["budget"], "max_ms": 10.0}}  # fmt: skip
     assert [t.value for t in html.tiles(known)][3:] == ["1,000,000", "12.5 ms", "80 µJ"]
-    time = charts.budget_bars(known)[-1]
+    time = charts.budget_bars(known, None)[-1]
     assert (time.title, time.fits, time.full) == ("Time", False, 100.0)
 
 
 def test_a_report_without_a_map_is_a_page_without_one(digits):
     text = html.render({**digits, "memory": {**digits["memory"], "residents": None}})
-    assert 'id="map"' not in text
+    assert 'class="map' not in text
     Page(text)
+
+
+def test_each_memory_region_has_a_map_and_a_bar_of_its_own():
+    report = report_of(DIGITS, board="esp_wrover_kit", ram=900)
+    page = Page(html.render(report))
+    assert [r["name"] for r in report["regions"]] == ["sram", "psram"]
+    assert [a["viewbox"] for a in page.all("svg", class_="map")] == [
+        f"0 0 {report['memory']['tasks'] + 2} {r['arena_bytes']}" for r in report["regions"]
+    ]
+    assert [a["data-bar"] for a in page.all("div", class_="bar")] == ["Flash", "RAM", "psram"]
+    chart = charts.memory_chart(report)
+    assert chart is not None
+    for m, bar in zip(chart.maps, charts.budget_bars(report, chart)[1:], strict=True):
+        assert sum(p.bytes for p in bar.parts) == bar.used >= m.size
+        assert sum(n for _, n in m.peak) <= m.size
 
 
 @pytest.mark.parametrize("top", [1, 7, 100, 4188, 55_296, 1_505_280])
@@ -216,7 +232,7 @@ def test_the_encoder_writes_what_json_reads(value):
 # What a reader does, played in the page itself: hover the middle of a rectangle, sort by multiply-accumulates.
 PLAY = """
 const out = {};
-const map = document.getElementById("map"), box = map.getBoundingClientRect();
+const map = document.querySelector("svg.map"), box = map.getBoundingClientRect();
 const arena = map.viewBox.baseVal.height, width = map.viewBox.baseVal.width;
 const shape = document.querySelector("path.shape");
 const [x, y, w, h] = shape.getAttribute("d").match(/M(\\d+) (\\d+)h(\\d+)v(\\d+)/).slice(1).map(Number);

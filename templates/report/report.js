@@ -2,7 +2,8 @@
 (() => {
   const number = (n) => n.toLocaleString("en-US");
   const tip = document.getElementById("tip");
-  const map = document.getElementById("map");
+  const maps = [...document.querySelectorAll("svg.map")];
+  const turns = document.getElementById("turns");
   const layers = [...document.querySelectorAll("#layers tbody tr")];
 
   const showTip = (event, lines) => {
@@ -25,23 +26,24 @@
       box.classList.toggle("on", index !== null && box.dataset.layer === String(index));
   };
 
-  if (map) {
-    const width = map.viewBox.baseVal.width, arena = map.viewBox.baseVal.height;
+  if (turns) {
+    const width = turns.viewBox.baseVal.width;
     const owners = [];
-    for (const run of map.dataset.order.split(" ")) {
+    for (const run of turns.dataset.order.split(" ")) {
       const [layer, calls] = run.split(":").map(Number);
       for (let i = 0; i < calls; i++) owners.push(layer);
     }
     // The rectangles are read back from the paths: one source for what is seen and what is told.
     const spans = [];
-    const shapes = [...map.querySelectorAll("path.shape")];
+    const shapes = [...document.querySelectorAll("svg.map path.shape")];
     shapes.forEach((shape, s) => {
+      const map = shape.ownerSVGElement, arena = map.viewBox.baseVal.height;
       const rows = shape.dataset.rows.split(" ");
       let i = 0;
       for (const m of shape.getAttribute("d").matchAll(/M(\d+) (\d+)h(\d+)v(\d+)/g)) {
         const [x, y, w, h] = m.slice(1).map(Number);
         const [row, count] = rows[i++].split(":").map(Number);
-        spans.push({ s, row, count, start: x, end: x + w, at: arena - y - h, size: h });
+        spans.push({ s, map, row, count, start: x, end: x + w, at: arena - y - h, size: h });
       }
     });
     const cursors = [...document.querySelectorAll(".plot .cursor")];
@@ -49,7 +51,7 @@
     const entries = [...document.querySelectorAll("#tensors tbody tr")];
 
     const highlight = (s) => {
-      map.classList.toggle("dim", s !== null);
+      for (const map of maps) map.classList.toggle("dim", s !== null);
       shapes.forEach((shape, i) => shape.classList.toggle("on", i === s));
       entries.forEach((row, i) => row.classList.toggle("on", i === s));
     };
@@ -63,20 +65,20 @@
       for (const c of cursors) c.style.display = "none";
     };
     const point = (event) => {
-      const box = event.currentTarget.getBoundingClientRect();
+      const map = event.currentTarget, box = map.getBoundingClientRect();
       const part = (event.clientX - box.left) / box.width;
       const time = Math.min(width - 1, Math.max(0, Math.floor(part * width)));
       for (const c of cursors) { c.style.display = "block"; c.style.left = `${part * 100}%`; }
       const alive = spans.filter((p) => p.start <= time && time < p.end);
       const bytes = alive.reduce((sum, p) => sum + p.size, 0);
       highlightLayer(time > 0 && time <= owners.length ? owners[time - 1] : null);
-      if (event.currentTarget !== map) {
+      if (!maps.includes(map)) {
         highlight(null);
         showTip(event, [`${number(bytes)} bytes alive`, when(time)]);
         return;
       }
-      const address = arena * (1 - (event.clientY - box.top) / box.height);
-      const hit = alive.find((p) => p.at <= address && address < p.at + p.size);
+      const address = map.viewBox.baseVal.height * (1 - (event.clientY - box.top) / box.height);
+      const hit = alive.find((p) => p.map === map && p.at <= address && address < p.at + p.size);
       if (!hit) {
         highlight(null);
         showTip(event, ["free here", when(time), `${number(bytes)} bytes alive in all`]);

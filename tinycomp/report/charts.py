@@ -21,6 +21,7 @@ class Shape:
     label: str
     maker: str
     kind: str
+    region: str
     hue: int
     path: str
     rows: str
@@ -31,47 +32,88 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class RegionMap:
+    """The arena of one memory region. size: its bytes. peak: bytes alive by tensor when most are, largest first."""
+
+    region: str
+    size: int
+    shapes: tuple[Shape, ...]
+    ticks: tuple[int, ...]
+    peak: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class Chart:
-    """The memory map with its two companions. width: times; the heights are bytes, bytes and layers."""
+    """The memory maps with their two companions. width: times; the heights are bytes, bytes and layers."""
 
     width: int
-    arena: int
     top: int
-    shapes: tuple[Shape, ...]
+    maps: tuple[RegionMap, ...]
     alive: str
     whole: str
     turns: str
     layers: int
     owners: str
-    ticks: tuple[int, ...]
     top_ticks: tuple[int, ...]
+
+    @property
+    def arena(self) -> int:
+        """Bytes of all regions' arenas."""
+        return sum(m.size for m in self.maps)
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The tensors of all regions."""
+        return tuple(shape for m in self.maps for shape in m.shapes)
 
 
 def memory_chart(report: Mapping[str, Any]) -> Chart | None:
-    """The chart, or None where the report has no map (too many rectangles, no arena, or an older report)."""
-    memory, arena = report["memory"], report["arena_bytes"]
-    if not memory.get("residents") or not arena:
+    """The chart, or None where the report has no map (too many rectangles, or nothing in the arena)."""
+    memory, regions = report["memory"], [r for r in report["regions"] if r["arena_bytes"]]
+    if not memory.get("residents") or not regions:
         return None
     width, whole, made = memory["tasks"] + 2, _whole(memory), makers(report)
-    top = max([arena, *whole])
-    shapes = tuple(_shape(i, r, arena, width, made.get(r["tensor"], "")) for i, r in enumerate(memory["residents"]))
+    top = max([sum(r["arena_bytes"] for r in regions), *whole])
+    first, maps = 0, list[RegionMap]()
+    for r in regions:
+        own = [entry for entry in memory["residents"] if entry["region"] == r["name"]]
+        maps.append(_region_map(r["name"], r["arena_bytes"], own, first, width, made))
+        first += len(own)
+    alive = _sums([(a, b, n) for r in memory["residents"] for _, _, _, n, a, b in r["spans"]], width)
     return Chart(
-        width, arena, top, shapes,
-        _area(_alive(memory, width), top), _line([*whole[:1], *whole, *whole[-1:]], top), _turns(memory["order"]),
-        len(report["layers"]), " ".join(f"{layer}:{calls}" for layer, calls in memory["order"]), ticks(arena),
-        ticks(top, 2),
+        width, top, tuple(maps), _area(alive, top), _line([*whole[:1], *whole, *whole[-1:]], top),
+        _turns(memory["order"]), len(report["layers"]),
+        " ".join(f"{layer}:{calls}" for layer, calls in memory["order"]), ticks(top, 2),
     )  # fmt: skip
 
 
-def _shape(index: int, resident: Mapping[str, Any], arena: int, width: int, maker: str) -> Shape:
+def _region_map(region: str, size: int, residents: Sequence[Mapping[str, Any]], first: int, width: int,
+                made: Mapping[str, str]) -> RegionMap:  # fmt: skip
+    held = [_sums([(a, b, n) for _, _, _, n, a, b in r["spans"]], width) for r in residents]
+    total = [sum(column) for column in zip(*held, strict=True)]
+    fullest = total.index(max(total))
+    peak = [(_title(r, made), by_time[fullest]) for r, by_time in zip(residents, held, strict=True)]
+    shapes = tuple(
+        _shape(first + i, r, size, max(by_time), made.get(r["tensor"], ""))
+        for i, (r, by_time) in enumerate(zip(residents, held, strict=True))
+    )
+    alive = sorted(((label, n) for label, n in peak if n), key=lambda p: -p[1])
+    return RegionMap(region, size, shapes, ticks(size), tuple(alive))
+
+
+def _title(resident: Mapping[str, Any], made: Mapping[str, str]) -> str:
+    """The layer that makes a tensor, which says more than the names that converters give."""
+    return made.get(resident["tensor"], short(resident["tensor"], 28))
+
+
+def _shape(index: int, resident: Mapping[str, Any], arena: int, most: int, maker: str) -> Shape:
     spans: Sequence[Sequence[int]] = resident["spans"]
     path = "".join(f"M{a} {arena - at - size}h{b - a}v{size}h{a - b}z" for _, _, at, size, a, b in spans)
     scratch = resident["kind"] == "scratch"
     return Shape(
-        resident["tensor"], short(resident["tensor"], 40), maker, resident["kind"], index % HUES, path,
-        " ".join(f"{-1 if scratch else row}:{count}" for row, count, *_ in spans), resident["row_bytes"],
-        max(_sums([(a, b, size) for _, _, _, size, a, b in spans], width)), min(s[4] for s in spans),
-        max(s[5] for s in spans),
+        resident["tensor"], short(resident["tensor"], 40), maker, resident["kind"], resident["region"], index % HUES,
+        path, " ".join(f"{-1 if scratch else row}:{count}" for row, count, *_ in spans), resident["row_bytes"], most,
+        min(s[4] for s in spans), max(s[5] for s in spans),
     )  # fmt: skip
 
 
@@ -81,10 +123,6 @@ def _sums(intervals: Sequence[tuple[int, int, int]], width: int) -> list[int]:
         change[start] += size
         change[end] -= size
     return list(accumulate(change))[:width]
-
-
-def _alive(memory: Mapping[str, Any], width: int) -> list[int]:
-    return _sums([(a, b, size) for r in memory["residents"] for _, _, _, size, a, b in r["spans"]], width)
 
 
 def _whole(memory: Mapping[str, Any]) -> list[int]:
@@ -235,23 +273,30 @@ class Bar:
     parts: tuple[Part, ...]
 
 
-def budget_bars(report: Mapping[str, Any]) -> tuple[Bar, ...]:
-    """Flash and RAM with what eats them, and time where both a limit and a prediction are known."""
+def budget_bars(report: Mapping[str, Any], chart: Chart | None) -> tuple[Bar, ...]:
+    """Flash and each memory region with what eats them, and time where both a limit and a prediction are known."""
     code, budget = report["code_bytes"], report["budget"]
     flash = [("weights", report["weights_bytes"]), ("biases and tables", report["tables_bytes"]),
              (f"code ({code['how']})", code["value"])]  # fmt: skip
-    made = makers(report)
-    live = [(made.get(t["tensor"], short(t["tensor"], 28)), t["bytes"]) for t in report["memory"]["peak"]]
-    live.sort(key=lambda t: -t[1])
-    named, rest = live[: HUES - 2], sum(size for _, size in live[HUES - 2 :])
-    ram = [*named, ("other tensors", rest), ("gaps", report["arena_bytes"] - sum(size for _, size in live)),
-           ("context, constants in RAM", report["ram_bytes"] - report["arena_bytes"])]  # fmt: skip
-    bars = [_bar("Flash", report["flash_bytes"], budget["flash"], flash),
-            _bar("RAM", report["ram_bytes"], budget["ram"], ram)]  # fmt: skip
+    peaks = {m.region: m.peak for m in chart.maps} if chart else {}
+    bars = [_bar("Flash", report["flash_bytes"], budget["flash"], flash)]
+    for i, r in enumerate(report["regions"]):
+        used, limit = (report["ram_bytes"], budget["ram"]) if i == 0 else (r["arena_bytes"], r["budget"])
+        parts = _ram_parts(peaks.get(r["name"]), r["arena_bytes"])
+        bars.append(_bar("RAM" if i == 0 else r["name"], used, limit,
+                         [*parts, ("context, constants in RAM", used - r["arena_bytes"])]))  # fmt: skip
     took, limit = report.get("latency_ms"), budget.get("max_ms")
     if took is not None and limit:
         bars.append(Bar("Time", took, limit, "ms", took <= limit, _percent(took, limit), ()))
     return tuple(bars)
+
+
+def _ram_parts(peak: Sequence[tuple[str, int]] | None, arena: int) -> list[tuple[str, int]]:
+    """What an arena holds when it is fullest; the arena as one where that is not known."""
+    if peak is None:
+        return [("arena", arena)]
+    named, rest = peak[: HUES - 3], sum(size for _, size in peak[HUES - 3 :])
+    return [*named, ("other tensors", rest), ("gaps", arena - sum(size for _, size in peak))]
 
 
 def _bar(title: str, used: int, limit: int, parts: Sequence[tuple[str, int]]) -> Bar:

@@ -63,9 +63,10 @@ def environment() -> jinja2.Environment:
 
 def render(report: Mapping[str, Any]) -> str:
     """The page of a build, from what report.json holds."""
+    chart = charts.memory_chart(report)
     return environment().get_template("report.html.j2").render(
         r=report, tiles=tiles(report),
-        bars=charts.budget_bars(report), chart=charts.memory_chart(report), columns=columns(report["layers"]),
+        bars=charts.budget_bars(report, chart), chart=chart, columns=columns(report["layers"]),
         picture=charts.graph(report), node_width=charts.NODE_WIDTH, node_height=charts.NODE_HEIGHT,
         saved=charts.saved, panels=panels(report), number=number,
     )  # fmt: skip
@@ -74,10 +75,12 @@ def render(report: Mapping[str, Any]) -> str:
 def tiles(report: Mapping[str, Any]) -> tuple[Tile, ...]:
     """The figures on top: memory first, then work, then time where it is known."""
     arena, whole = report["arena_bytes"], report["memory"]["layer_by_layer"]
-    saving = f"whole tensors: {number(whole)}" if whole > arena else "no smaller than whole tensors"
+    held = sum(r["arena_bytes"] for r in report["regions"])
+    saving = f"whole tensors: {number(whole)}" if whole > held else "no smaller than whole tensors"
     cut = report["macs"] - report["macs_live"]
     found = [
         Tile("Arena", f"{number(arena)} B", saving),
+        *(Tile(f"Arena in {r['name']}", f"{number(r['arena_bytes'])} B", "") for r in report["regions"][1:]),
         Tile("Flash", f"{number(report['flash_bytes'])} B", f"weights {number(report['weights_bytes'])}"),
         Tile("Multiply-accumulates", number(report["macs_live"]),
              f"{number(report['macs'])} in the file" if cut else "an inference"),

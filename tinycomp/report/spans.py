@@ -50,13 +50,13 @@ def residents(program: Program) -> list[dict[str, Any]]:
         storage_of(program, t): "output" for t in graph.outputs
     }
     owned: dict[str, list[Resident]] = {}
-    born = {(r.at, r.start) for r in program.layout.residents if r.row is not None}
+    born = {(r.region, r.at, r.start) for r in program.layout.residents if r.row is not None}
     for r in sorted(program.layout.residents, key=lambda r: (r.start, r.at, r.name)):
-        overwritten = r.row is not None and r.end - 1 > r.start and (r.at, r.end - 1) in born
+        overwritten = r.row is not None and r.end - 1 > r.start and (r.region, r.at, r.end - 1) in born
         owned.setdefault(r.name, []).append(replace(r, end=r.end - 1) if overwritten else r)
     return [
         {"tensor": name, "kind": "scratch" if rows[0].row is None else ends.get(name, "activation"),
-         "row_bytes": rows[0].size, "spans": _spans(rows)}
+         "region": rows[0].region, "row_bytes": rows[0].size, "spans": _spans(rows)}
         for name, rows in owned.items()
     ]  # fmt: skip
 
