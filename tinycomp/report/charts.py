@@ -90,7 +90,7 @@ def memory_chart(report: Mapping[str, Any]) -> Chart | None:
 def _region_map(region: str, size: int, residents: Sequence[Mapping[str, Any]], first: int, width: int,
                 made: Mapping[str, str]) -> RegionMap:  # fmt: skip
     held = [_sums([(a, b, n) for _, _, _, n, a, b in r["spans"]], width) for r in residents]
-    total = [sum(column) for column in zip(*held, strict=True)]
+    total = [sum(column) for column in zip([0] * width, *held, strict=True)]
     fullest = total.index(max(total))
     peak = [(_title(r, made), by_time[fullest]) for r, by_time in zip(residents, held, strict=True)]
     shapes = tuple(
