@@ -36,7 +36,6 @@ MODELS = [
 REFUSED = {
     "okay_nabu": r"operator 0 \(CALL_ONCE\).*state.*more problems",
     "trained_lstm_int8": r"operator 0 \(UNIDIRECTIONAL_SEQUENCE_LSTM\): is not supported",
-    "seanet_conv5_int16": r"conv2d_0",
 }
 CODE = schema.numbers("BuiltinOperator")
 

@@ -65,8 +65,8 @@ class Tensor:
 
     @property
     def bytes(self) -> int:
-        """Bytes of a dense row-major copy."""
-        return self.elements * ITEM_BYTES[self.dtype]
+        """Bytes of a dense row-major copy; int4 values lie two to a byte."""
+        return -(-self.elements // 2) if self.dtype == "int4" else self.elements * ITEM_BYTES[self.dtype]
 
     @property
     def rows(self) -> int:

@@ -15,7 +15,18 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps, restricted
-from tinycomp.ops import conv2d_blocks, conv2d_dsp, conv2d_int16, conv2d_mve, conv2d_swar, int16, requant, swar, window
+from tinycomp.ops import (
+    conv2d_blocks,
+    conv2d_dsp,
+    conv2d_int4,
+    conv2d_int16,
+    conv2d_mve,
+    conv2d_swar,
+    int16,
+    requant,
+    swar,
+    window,
+)
 from tinycomp.ops.base import (
     ACTIVATIONS,
     Codec,
@@ -76,7 +87,7 @@ def _write(node: Node, graph: Graph) -> Written:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     a, (x, w, b) = attrs(node), graph.ins(node)
-    require_dtype(node, graph, [("int8", "int8", "int8"), int16.WEIGHTED, ("float32", "float32", "float32")])
+    require_dtype(node, graph, requant.WEIGHTED)
     if w.shape[3] == 0 or x.shape[3] % w.shape[3] or w.shape[0] % (x.shape[3] // w.shape[3]):
         raise BadInput(f"input has {x.shape[3]} channels and weights {w.name!r} are {list(w.shape)}; "
                        "neither dense nor grouped", where=f"{node.name} (conv2d)")  # fmt: skip
@@ -207,6 +218,7 @@ OPERATOR = Operator(
     access=_access,
     kernels=(
         *restricted(_INT8, _is_int8),
+        *conv2d_int4.rows(_walk),
         *conv2d_int16.rows(_walk),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),

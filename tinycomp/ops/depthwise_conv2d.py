@@ -56,7 +56,7 @@ def _write(node: Node, graph: Graph) -> Written:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     a, (x, w, b) = attrs(node), graph.ins(node)
-    require_dtype(node, graph, [("int8", "int8", "int8"), int16.WEIGHTED, ("float32", "float32", "float32")])
+    require_dtype(node, graph, requant.WEIGHTED)
     if w.shape[0] != 1 or w.shape[3] % x.shape[3]:
         raise BadInput(f"input has {x.shape[3]} channels and weights {w.name!r} are {list(w.shape)}, expected "
                        "[1, height, width, channels × multiplier]", where=_where(node))  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycomp.ir import Graph, Node
 from tinycomp.kernel import Const, Kernel, Leaf
-from tinycomp.ops import int16, requant, window
+from tinycomp.ops import int4, int16, requant, window
 from tinycomp.ops.depthwise_attrs import SUM_BYTES, attrs, is_int8, kernel_size, numbers, reduces
 
 
@@ -111,6 +111,15 @@ def lower_reduce(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, counts, (consts[0], Const("bias", bias), *consts[2:]), scratch=SUM_BYTES * out.elements)
 
 
+def _lower_int4(node: Node, graph: Graph) -> Leaf:
+    """Weights as [kh][kw][O] nibbles, each tap's from a byte."""
+    _, w, _ = graph.ins(node)
+    assert w.data is not None  # `infer` has refused others
+    made = _lower_portable(node, graph)
+    counts = {**made.numbers, "tap_bytes": -(-w.shape[3] // 2)}
+    return Leaf(made.params, counts, (Const("weights", int4.packed(w.data[0])), *made.consts[1:]))
+
+
 def _lower_int16(node: Node, graph: Graph) -> Leaf:
     """Weights stay as in the file, [kh][kw][O]."""
     (x, w, b), out = graph.ins(node), graph.out(node)
@@ -158,6 +167,7 @@ KERNELS = (
     Kernel("reduce", lower_reduce, lambda n, g: is_int8(n, g) and reduces(n, g), helpers=_INT8_HELPERS),
     Kernel("columns", _lower_columns, _by_column, helpers=_INT8_HELPERS),
     Kernel("portable", _lower_portable, _by_window, helpers=_INT8_HELPERS),
+    Kernel("int4", _lower_int4, int4.is_int4, helpers=int4.HELPERS),
     Kernel("int16", _lower_int16, int16.is_int16, helpers=int16.HELPERS),
     Kernel("float", _lower_float, lambda n, g: g.ins(n)[0].dtype == "float32"),
 )

@@ -19,7 +19,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, restricted, rowwise, whole
-from tinycomp.ops import dot, int16, mve, requant, swar
+from tinycomp.ops import dot, int4, int16, mve, requant, swar
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 
 
@@ -65,7 +65,7 @@ def _write(node: Node, graph: Graph) -> Written:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     a, (x, w, b) = attrs(node), graph.ins(node)
-    require_dtype(node, graph, [("int8", "int8", "int8"), int16.WEIGHTED, ("float32", "float32", "float32")])
+    require_dtype(node, graph, requant.WEIGHTED)
     if len(w.shape) != 2 or x.elements % w.shape[1] or (a.keep_dims and x.shape[-1:] != w.shape[1:]):
         raise BadInput(f"input {list(x.shape)} is no sequence of vectors for the weights {w.name!r}, {list(w.shape)}",
                        where=_where(node), fix="export the model again")  # fmt: skip
@@ -141,6 +141,16 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     if w.quant.per_channel:
         return Leaf(params, numbers, (*consts, *requant.requant_consts(m)))
     return Leaf(params, numbers | {"mantissa": int(m.mantissa[0]), "shift": int(m.shift[0])}, consts)
+
+
+def _lower_int4(node: Node, graph: Graph) -> Leaf:
+    """Weights as [O][K] nibbles, each output's from a byte."""
+    (_, w, _), made = graph.ins(node), _lower(node, graph)
+    assert w.data is not None  # `infer` has refused others
+    inner = w.shape[1]
+    params = {**made.params, "once": _rounds_once(graph), "odd": inner % 2 == 1}
+    consts = (Const("weights", int4.packed(w.data)), *made.consts[1:])
+    return Leaf(params, {**made.numbers, "run_bytes": -(-inner // 2)}, consts)
 
 
 def _lower_int16(node: Node, graph: Graph) -> Leaf:
@@ -255,6 +265,7 @@ OPERATOR = Operator(
     access=_access,
     kernels=(
         *restricted(_INT8, _is_int8),
+        Kernel("int4", _lower_int4, int4.is_int4, helpers=(*int4.HELPERS, "requantize_once")),
         Kernel("int16", _lower_int16, int16.is_int16, helpers=int16.HELPERS),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),

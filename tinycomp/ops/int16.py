@@ -16,11 +16,10 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import Unsupported
-from tinycomp.ir import Array, DType, Graph, Node, Tensor
+from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.kernel import Const, Param
 from tinycomp.ops import requant
 
-WEIGHTED: tuple[DType, ...] = ("int16", "int8", "int16")  # of input, weights, output
 LARGEST = 2**15  # of an input's magnitudes
 ROOM: dict[requant.Rounding, int] = {"wide": 2**47, "once": 2**31}  # of sums
 MOST_LEFT = 7  # the greatest shift that the reference's 64-bit arithmetic allows

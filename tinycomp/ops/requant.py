@@ -8,8 +8,13 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import NUMPY, Array, Quant, Tensor
+from tinycomp.ir import NUMPY, Array, DType, Quant, Tensor
 from tinycomp.kernel import Const
+
+# What convolutions and dense layers take: dtypes of input, weights and output.
+WEIGHTED: list[tuple[DType, ...]] = [
+    ("int8", "int8", "int8"), ("int8", "int4", "int8"), ("int16", "int8", "int16"), ("float32", "float32", "float32"),
+]  # fmt: skip
 
 # twice: `qmath.requantize`; once: as LiteRT's dense layers do; wide: of 64 bits, beside int16.
 Rounding = Literal["twice", "once", "wide"]

@@ -37,6 +37,9 @@ def tensor(t: FileTensor, where: str, *, runtime: bool, meter: Meter) -> Tensor:
     if dtype is None or (t.dtype == "float16" and runtime):
         raise Unsupported(f"has dtype {t.dtype}; supported are {', '.join(DTYPES)} (float16 for constants alone)",
                           where=where, fix="export the model as full-integer int8 or as float32")  # fmt: skip
+    if dtype == "int4" and runtime:
+        raise Unsupported("is int4 and computed or given at run time; int4 is for weights alone", where=where,
+                          fix="export the model with int8 activations")  # fmt: skip
     if t.variable:
         raise Unsupported("is a variable, which keeps its value from one inference to the next; not supported yet",
                           where=where, fix="export the model without state")  # fmt: skip
