@@ -102,10 +102,12 @@ def gestures(count: int, seed: int) -> Floats:
     return np.stack(made).astype(np.float32)[..., None]
 
 
-def inputs(model: str, count: int, shared: Path, seed: int = 5) -> tuple[Floats, NDArray[np.int64] | None]:
+def inputs(model: str, count: int, shared: Path, seed: int = 0) -> tuple[Floats, NDArray[np.int64] | None]:
     """Inputs for a reference model, and labels where there are any; for kws as many as there are."""
     if model == "kws":
-        return keywords(shared)
+        x, y = keywords(shared)
+        order = np.random.default_rng(seed).permutation(len(x)) if seed else np.arange(len(x))
+        return x[order], y[order]
     makers: dict[str, Callable[[], Floats]] = {
         "ad": lambda: machine_noise(count, seed),
         "ic": lambda: patches(count, 32, 255.0, seed),

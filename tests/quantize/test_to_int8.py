@@ -15,23 +15,28 @@ from tinycomp import interpret, ops, rules
 from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.ops.add import Add
 from tinycomp.ops.average_pool2d import AveragePool2D
+from tinycomp.ops.batch_space import BatchToSpace, SpaceToBatch
 from tinycomp.ops.concatenation import Concatenation
+from tinycomp.ops.depth_space import DepthToSpace, SpaceToDepth
 from tinycomp.ops.gather import Gather
 from tinycomp.ops.leaky_relu import LeakyRelu
 from tinycomp.ops.logistic import Logistic
 from tinycomp.ops.max_pool2d import MaxPool2D
 from tinycomp.ops.mean import Mean
+from tinycomp.ops.mirror_pad import MirrorPad
 from tinycomp.ops.mul import Mul
 from tinycomp.ops.pack import Pack
 from tinycomp.ops.pad import Pad
 from tinycomp.ops.reduce_prod import ReduceProd
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
+from tinycomp.ops.reverse import Reverse
 from tinycomp.ops.softmax import Softmax
 from tinycomp.ops.split import Split
 from tinycomp.ops.strided_slice import StridedSlice
 from tinycomp.ops.sub import Sub
 from tinycomp.ops.tanh import Tanh
+from tinycomp.ops.tile import Tile
 from tinycomp.ops.transpose import Transpose
 from tinycomp.ops.unpack import Unpack
 from tinycomp.quantize.calibrate import calibrate
@@ -66,16 +71,21 @@ GRAPHS: dict[str, Callable[[Net, str], str]] = {
     "add": lambda n, x: n.op(Add("relu"), x, n.conv(x, 4)),
     "add of a constant": lambda n, x: n.op(Add(), x, row(n, 1, 1, 1, 4)),
     "average_pool2d": lambda n, x: n.op(AveragePool2D((2, 2), (2, 2)), n.conv(x, 3)),
+    "batch_to_space": lambda n, x: n.op(
+        BatchToSpace((2, 2), ((0, 0), (0, 1))), n.op(SpaceToBatch((2, 2), ((0, 0), (0, 0))), n.conv(x, 2))
+    ),
     "concatenation": lambda n, x: n.op(Concatenation(3), x, n.conv(x, 2), row(n, *SHAPE)),
     "concatenation with a softmax": lambda n, x: n.op(Concatenation(3), n.op(Softmax(), x), n.conv(x, 2)),
     "conv2d": lambda n, x: n.conv(x, 5, (3, 3), padding=(1, 1, 1, 1), activation="relu6"),
     "depthwise_conv2d": lambda n, x: n.depthwise(x, (3, 3), 2, activation="relu"),
+    "depth_to_space": lambda n, x: n.op(DepthToSpace(2), n.conv(x, 4)),
     "fully_connected": lambda n, x: n.dense(x, 7, inner=96),
     "fully_connected of one output": lambda n, x: n.dense(x, 1, inner=96),
     "leaky_relu": lambda n, x: n.op(LeakyRelu(float(np.float32(0.2))), n.conv(x, 3)),
     "logistic": lambda n, x: n.op(Logistic(), n.conv(x, 3)),
     "max_pool2d": lambda n, x: n.op(MaxPool2D((2, 3), (1, 2)), n.conv(x, 3)),
     "mean": lambda n, x: n.op(Mean((1, 2)), n.conv(x, 3)),
+    "mirror_pad": lambda n, x: n.op(MirrorPad(((0, 0), (1, 1), (2, 0), (0, 0))), n.conv(x, 2)),
     "mul": lambda n, x: n.op(Mul(), x, n.op(Logistic(), n.conv(x, 4))),
     "mul by a constant": lambda n, x: n.op(Mul(), x, row(n, 4)),
     "pad": lambda n, x: n.op(Pad(((0, 0), (1, 2), (0, 1), (0, 0))), n.conv(x, 2)),
@@ -84,10 +94,14 @@ GRAPHS: dict[str, Callable[[Net, str], str]] = {
     "relu beside another reader": lambda n, x: n.op(Concatenation(3), n.op(Relu("relu"), x), x),
     "relu6 beside another reader": lambda n, x: n.op(Concatenation(3), n.op(Relu("relu6"), x), x),
     "reshape": lambda n, x: n.op(Reshape((1, 8, 3, 4)), n.conv(x, 4)),
+    "reverse": lambda n, x: n.op(Reverse((2,)), n.conv(x, 2)),
     "softmax": lambda n, x: n.op(Softmax(), n.conv(x, 4)),
+    "space_to_batch": lambda n, x: n.op(SpaceToBatch((2, 2), ((0, 0), (0, 0))), n.conv(x, 2)),
+    "space_to_depth": lambda n, x: n.op(SpaceToDepth(2), n.conv(x, 2)),
     "strided_slice": lambda n, x: n.op(StridedSlice((0, 1, 0, 0), (1, 4, 6, 4), (1, 2, 1, 1)), n.conv(x, 4)),
     "sub": lambda n, x: n.op(Sub(), x, n.conv(x, 4)),
     "tanh": lambda n, x: n.op(Tanh(), n.conv(x, 4)),
+    "tile": lambda n, x: n.op(Tile((1, 1, 2, 1)), n.op(Mean((2,), keep_dims=True), n.conv(x, 2))),
     "transpose": lambda n, x: n.op(Transpose((0, 2, 1, 3)), n.conv(x, 4)),
 }
 # No C of their own yet, or batches cannot be stacked.

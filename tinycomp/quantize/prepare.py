@@ -1,6 +1,7 @@
 """A float graph made ready: batch normalisation folded, and nothing that a .tflite file cannot say.
 
-PAD stays a PAD here, since a convolution's own padding has only two names in the file; the build folds it later.
+PAD stays a PAD here, since a convolution's own padding has only two names in the file, and an operator that runs as
+others stays one: the build sees to both.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from tinycomp.ops.dequantize import Dequantize
 from tinycomp.ops.quantize import Quantize
 from tinycomp.rewrite import PassRecord, apply_rules
 
-RULES = (*(rule for rule in rules.EXACT if rule.name != "pad_into_convolution"), *rules.FLOAT)
+LATER = ("expand", "pad_into_convolution")
+RULES = (*(rule for rule in rules.EXACT if rule.name not in LATER), *rules.FLOAT)
 
 
 def prepare(graph: Graph) -> tuple[Graph, tuple[PassRecord, ...]]:

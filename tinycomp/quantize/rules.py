@@ -11,8 +11,10 @@ from typing import Literal
 from tinycomp.ir import Attrs, Node, Quant
 from tinycomp.ops.add import Add
 from tinycomp.ops.average_pool2d import AveragePool2D
+from tinycomp.ops.batch_space import BatchToSpace, SpaceToBatch
 from tinycomp.ops.concatenation import Concatenation
 from tinycomp.ops.conv2d import Conv2D
+from tinycomp.ops.depth_space import DepthToSpace, SpaceToDepth
 from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
 from tinycomp.ops.fully_connected import FullyConnected
 from tinycomp.ops.gather import Gather
@@ -20,16 +22,19 @@ from tinycomp.ops.leaky_relu import LeakyRelu
 from tinycomp.ops.logistic import Logistic
 from tinycomp.ops.max_pool2d import MaxPool2D
 from tinycomp.ops.mean import Mean
+from tinycomp.ops.mirror_pad import MirrorPad
 from tinycomp.ops.mul import Mul
 from tinycomp.ops.pack import Pack
 from tinycomp.ops.pad import Pad
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
+from tinycomp.ops.reverse import Reverse
 from tinycomp.ops.softmax import Softmax
 from tinycomp.ops.split import Split
 from tinycomp.ops.strided_slice import StridedSlice
 from tinycomp.ops.sub import Sub
 from tinycomp.ops.tanh import Tanh
+from tinycomp.ops.tile import Tile
 from tinycomp.ops.transpose import Transpose
 from tinycomp.ops.unpack import Unpack
 
@@ -58,8 +63,10 @@ SIGNED_UNIT = Quant((1 / 128,), (0,))  # [−1, 1)
 RULES: dict[type[Attrs], Rule] = {
     Add: OWN_ALL,
     AveragePool2D: SAME,
+    BatchToSpace: SAME,
     Concatenation: SAME_ALL,
     Conv2D: Rule("weighted", axis=0),
+    DepthToSpace: SAME,
     DepthwiseConv2D: Rule("weighted", axis=3),
     FullyConnected: Rule("weighted", axis=0),
     Gather: SAME,
@@ -67,16 +74,21 @@ RULES: dict[type[Attrs], Rule] = {
     Logistic: Rule("fixed", quant=UNIT),
     MaxPool2D: SAME,
     Mean: OWN,
+    MirrorPad: SAME,
     Mul: OWN_ALL,
     Pack: SAME_ALL,
     Pad: SAME_ALL,
     Relu: OWN,
     Reshape: SAME,
+    Reverse: SAME,
     Softmax: Rule("fixed", quant=UNIT),
+    SpaceToBatch: SAME,
+    SpaceToDepth: SAME,
     Split: SAME,
     StridedSlice: SAME,
     Sub: OWN_ALL,
     Tanh: Rule("fixed", quant=SIGNED_UNIT),
+    Tile: SAME,
     Transpose: SAME,
     Unpack: SAME,
 }
