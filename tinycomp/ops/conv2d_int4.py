@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tinycomp import qmath
 from tinycomp.ir import Graph, Node
 from tinycomp.kernel import Const, Kernel, Leaf
-from tinycomp.ops import int4, requant, window
+from tinycomp.ops import int4, int4_dsp, requant, window
 from tinycomp.ops.conv2d_dsp import Walk
 
 
@@ -38,4 +38,7 @@ def _lower(node: Node, graph: Graph, walk: Walk) -> Leaf:
 
 def rows(walk: Callable[[Node], Walk]) -> tuple[Kernel, ...]:
     """The operator's rows for int4 weights."""
-    return (Kernel("int4", lambda n, g: _lower(n, g, walk(n)), int4.is_int4, helpers=int4.HELPERS),)
+    return (
+        int4_dsp.convolution(walk),
+        Kernel("int4", lambda n, g: _lower(n, g, walk(n)), int4.is_int4, helpers=int4.HELPERS),
+    )

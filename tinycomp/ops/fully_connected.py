@@ -19,7 +19,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, restricted, rowwise, whole
-from tinycomp.ops import dot, int4, int16, mve, requant, swar
+from tinycomp.ops import dot, int4, int4_dsp, int16, mve, requant, swar
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 
 
@@ -127,7 +127,7 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     a, (x, w, b), out = attrs(node), graph.ins(node), graph.out(node)
     assert w.data is not None  # `infer` has refused others
     assert b.data is not None
-    vectors = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // w.shape[1]
+    vectors = _vectors(node, graph)
     numbers = {"vectors": vectors, "inner": w.shape[1], "outputs": w.shape[0]}
     if x.dtype == "float32":
         return Leaf({"activation": a.activation}, numbers, (Const("weights", w.data), Const("bias", b.data)))
@@ -153,13 +153,28 @@ def _lower_int4(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, {**made.numbers, "run_bytes": -(-inner // 2)}, consts)
 
 
+def _takes_int4_dsp(node: Node, graph: Graph) -> bool:
+    weights = graph.constant(node.inputs[1])
+    return int4.is_int4(node, graph) and not _rounds_once(graph) and weights is not None and int4_dsp.takes(weights)
+
+
+def _lower_int4_dsp(node: Node, graph: Graph) -> Leaf:
+    return int4_dsp.lower_dense(node, graph, attrs(node).activation, _vectors(node, graph))
+
+
+def _vectors(node: Node, graph: Graph) -> int:
+    """Of one call."""
+    x, w, _ = graph.ins(node)
+    return (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // w.shape[1]
+
+
 def _lower_int16(node: Node, graph: Graph) -> Leaf:
     """Weights stay as in the file, [O][K]. One scale for all outputs makes its multiplier a number, not a table."""
-    x, w, _ = graph.ins(node)
+    w = graph.ins(node)[1]
     assert w.data is not None  # `infer` has refused others
     assert w.quant is not None
     found = int16.rescaling(node, graph, w.data, attrs(node).activation, _rounding(node, graph))
-    vectors = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // w.shape[1]
+    vectors = _vectors(node, graph)
     numbers = {"vectors": vectors, "inner": w.shape[1], "outputs": w.shape[0]} | found.numbers
     params = found.params | {"per_channel": w.quant.per_channel}
     bias, *scale = found.consts
@@ -190,7 +205,7 @@ def _lower_dsp(node: Node, graph: Graph) -> Leaf:
     stream = dot.stream(requant.folded_bias(b.data, w.data, x.zero_point), w.data, chosen, w.shape[1])
     low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
     outputs, inner = w.shape
-    vectors = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // inner
+    vectors = _vectors(node, graph)
     params = {"finish": chosen.finish, "dual": False, "tail": outputs % dot.CHANNELS, "full": outputs >= dot.CHANNELS,
               "clamps": (low, high) != (-128, 127)}  # fmt: skip
     numbers = {
@@ -210,7 +225,7 @@ def _takes_mve(node: Node, graph: Graph) -> bool:
 def _lower_mve(node: Node, graph: Graph) -> Leaf:
     """Weights, biases and rescaling as one stream (`mve.stream`)."""
     (x, w, _), out, (weights, bias) = graph.ins(node), graph.out(node), swar.channels(node, graph)
-    count = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // w.shape[1]
+    count = _vectors(node, graph)
     m = requant.channel_multipliers(x, w, out, w.shape[0])
     return mve.columns(weights, bias, m, out, attrs(node).activation, {"vectors": count})
 
@@ -227,10 +242,9 @@ def _vector_rescaling(node: Node, graph: Graph) -> swar.Rescale | None:
 
 def _lower_vector(node: Node, graph: Graph) -> Leaf:
     """Weights, biases and rescaling as one stream (`swar.vectors`)."""
-    (x, w, _), chosen = graph.ins(node), _vector_rescaling(node, graph)
+    chosen = _vector_rescaling(node, graph)
     assert chosen is not None  # `accepts` has asked
-    count = (x.row_elements if _vectors_in_rows(node, graph) else x.elements) // w.shape[1]
-    return swar.vector_leaf(node, graph, chosen, attrs(node).activation, count)
+    return swar.vector_leaf(node, graph, chosen, attrs(node).activation, _vectors(node, graph))
 
 
 def _macs(node: Node, graph: Graph) -> int:
@@ -265,6 +279,7 @@ OPERATOR = Operator(
     access=_access,
     kernels=(
         *restricted(_INT8, _is_int8),
+        Kernel("int4_dsp", _lower_int4_dsp, _takes_int4_dsp, int4_dsp.DSP, int4_dsp.DENSE_HELPERS),
         Kernel("int4", _lower_int4, int4.is_int4, helpers=(*int4.HELPERS, "requantize_once")),
         Kernel("int16", _lower_int16, int16.is_int16, helpers=int16.HELPERS),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
