@@ -24,8 +24,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("target", "schedule", "planner", "timeline", "segments", "layout", "regions", "program", "lower", "cost"),
     ("frontend", "search"),
     ("emit", "harness", "report"),
-    ("build", "api", "__init__"),
-    ("cli", "terminal", "__main__"),
+    ("build", "fit", "api", "__init__"),
+    ("cli", "commands", "terminal", "__main__"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinycomp import __version__
+from tinycomp.commands.compare import compare
+from tinycomp.commands.doctor import doctor
+from tinycomp.commands.new import new
 from tinycomp.errors import BadInput, TinycompError
 
 if TYPE_CHECKING:
     from tinycomp.frontend import Kind
     from tinycomp.harness.runner import Where
     from tinycomp.ir import Array
+    from tinycomp.target import Board
 
 BYTES = "BYTES"
 
@@ -166,19 +170,35 @@ def inspect(model: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("board", required=False)
+@click.option("--fit", "model", type=click.Path(path_type=Path), metavar="MODEL",
+              help="Which boards can hold the model, and how full they get.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
-def boards(board: str | None, as_json: bool) -> None:
+def boards(board: str | None, model: Path | None, as_json: bool) -> None:
     """The boards, or all that is known of BOARD: usable flash and RAM, core, emulator."""
     from tinycomp import terminal
     from tinycomp.report import tables
     from tinycomp.target import load_board, load_boards
 
     chosen = [load_board(board)] if board else list(load_boards().values())
+    if model is not None:
+        _fit(model, chosen, as_json)
+        return
     if as_json:
         facts = [tables.board_facts(b) for b in chosen]
         click.echo(json.dumps(facts[0] if board else facts, indent=1))
     else:
         terminal.show("", tables.board_sections(chosen, detailed=board is not None))
+
+
+def _fit(model: Path, chosen: list[Board], as_json: bool) -> None:
+    from tinycomp import fit, frontend, terminal
+
+    with terminal.progress(f"fitting {model.name}", len(chosen)) as advance:
+        found = fit.on_boards(frontend.load(model), chosen, advance)
+    if as_json:
+        click.echo(json.dumps(fit.facts(found), indent=1))
+    else:
+        terminal.show(f"{model.name} fits {sum(f.fits for f in found)} of {len(found)} boards", fit.sections(found))
 
 
 @main.command()
@@ -330,6 +350,9 @@ def setup_emulators() -> None:
 
     setup.setup(click.echo)
 
+
+for command in (compare, doctor, new):
+    main.add_command(command)
 
 if __name__ == "__main__":
     sys.exit(main())
