@@ -82,13 +82,16 @@ def random_inputs(graph: Graph, seed: int = 0, cases: int = 4) -> list[list[Arra
     return made
 
 
-def tflm(model: bytes, cases: Sequence[Sequence[Array]], outputs: int = 1) -> list[list[Array]]:
-    """What the TensorFlow Lite Micro interpreter answers."""
+def tflm(
+    model: bytes, cases: Sequence[Sequence[Array]], outputs: int = 1, *, stream: bool = False
+) -> list[list[Array]]:
+    """What the TensorFlow Lite Micro interpreter answers; variables go on from case to case where they are a stream."""
     runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="pip install tflite-micro")
     it = runtime.Interpreter.from_bytes(model, arena_size=8 << 20)
     found: list[list[Array]] = []
-    for case in cases:
-        it.reset()
+    for k, case in enumerate(cases):
+        if not (stream and k):
+            it.reset()
         for i, x in enumerate(case):
             it.set_input(x, i)
         it.invoke()
@@ -158,12 +161,13 @@ def check_operator(
     by: litert for what TensorFlow Lite Micro has no kernel for.
     """
     cases = random_inputs(graph) if cases is None else cases
-    wanted = [reference(graph, case) for case in cases]
+    wanted = [[values[name] for name in graph.outputs] for values in interpret.sequence(graph, cases)]
     if oracle:
         from tinycomp.tflite import writer
 
         data = writer.write(graph)
-        answers = tflm(data, cases, len(graph.outputs)) if by == "tflm" else litert(data, cases)
+        outputs, stream = len(graph.outputs), bool(graph.states)
+        answers = tflm(data, cases, outputs, stream=stream) if by == "tflm" else litert(data, cases)
         for k, answer in enumerate(answers):
             same(
                 wanted[k],

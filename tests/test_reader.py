@@ -34,7 +34,6 @@ MODELS = [
 ]  # fmt: skip
 # Not supported yet, and the first operator that says so.
 REFUSED = {
-    "okay_nabu": r"operator 0 \(CALL_ONCE\).*state.*more problems",
     "trained_lstm_int8": r"operator 0 \(UNIDIRECTIONAL_SEQUENCE_LSTM\): is not supported",
 }
 CODE = schema.numbers("BuiltinOperator")

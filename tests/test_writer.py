@@ -37,7 +37,9 @@ def parsed(data: bytes):
 
 
 def test_every_operator_has_a_graph_to_write():
-    assert {operator_of(label) for label in (*RUNNING, *FOLDED)} == set(OPERATORS)
+    assert {operator_of(label) for label in (*RUNNING, *FOLDED)} == {
+        name for name, op in OPERATORS.items() if op.codecs
+    }
 
 
 @pytest.mark.parametrize("label", RUNNING)

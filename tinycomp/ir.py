@@ -121,11 +121,26 @@ class Node:
         return self.attrs.op
 
 
+@dataclass(frozen=True, eq=False)
+class State:
+    """A value that survives from one inference to the next, a register between two tensors of the graph.
+
+    before: the tensor that holds the value when an inference begins; no node writes it. after: the tensor whose value
+    is the next inference's `before`, of equal dtype and shape. initial: the value of `before` in the first inference.
+    """
+
+    name: str
+    before: str
+    after: str
+    initial: Array
+
+
 @dataclass(frozen=True)
 class Graph:
     """Tensors by name and nodes in an order that can be executed.
 
     `reference` says whose integer rounding the graph means: TensorFlow Lite Micro's or LiteRT's reference kernels.
+    A graph with states is still a function: of the inputs and the states' values, to the outputs and their next values.
     """
 
     name: str
@@ -134,6 +149,17 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     reference: Reference = "tflm"
+    states: tuple[State, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What an inference begins with: the inputs and the states' values."""
+        return (*self.inputs, *(s.before for s in self.states))
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """What an inference is for: the outputs and the states' next values."""
+        return (*self.outputs, *(s.after for s in self.states))
 
     @cached_property
     def _producers(self) -> dict[str, Node]:
@@ -208,13 +234,14 @@ def apply(graph: Graph, *edits: Edit) -> Graph:
         nodes = [replace(n, inputs=tuple(to.get(i, i) for i in n.inputs)) if any(i in to for i in n.inputs) else n
                  for n in nodes]  # fmt: skip
     outputs = tuple(to.get(o, o) for o in graph.outputs)
+    states = tuple(replace(s, after=to[s.after]) if s.after in to else s for s in graph.states)
     tensors = {**graph.tensors, **{t.name: t for edit in edits for t in edit.tensors}}
-    return pruned(replace(graph, tensors=tensors, nodes=tuple(nodes), outputs=outputs))
+    return pruned(replace(graph, tensors=tensors, nodes=tuple(nodes), outputs=outputs, states=states))
 
 
 def pruned(graph: Graph) -> Graph:
-    """The graph without tensors that no node, input or output names."""
-    used = set(graph.inputs) | set(graph.outputs)
+    """The graph without tensors that no node, input, output or state names."""
+    used = {*graph.sources, *graph.results}
     for node in graph.nodes:
         used.update(node.inputs, node.outputs)
     return replace(graph, tensors={name: t for name, t in graph.tensors.items() if name in used})
@@ -234,7 +261,7 @@ def check(graph: Graph) -> None:
     Every name is defined once and before its use, shapes are positive, constants have their tensor's shape and
     dtype, outputs exist. Operator rules (shapes and dtypes that fit together) are `tinycomp.ops.check`'s.
     """
-    known = set(graph.inputs) | {name for name, t in graph.tensors.items() if t.data is not None}
+    known = set(graph.sources) | {name for name, t in graph.tensors.items() if t.data is not None}
     for name, t in graph.tensors.items():
         where = f"tensor {name!r}"
         if name != t.name:
@@ -245,6 +272,7 @@ def check(graph: Graph) -> None:
             raise BadInput(
                 f"is {t.dtype}{list(t.shape)} but its data is {t.data.dtype}{list(t.data.shape)}", where=where
             )
+    _check_states(graph)
     seen: set[str] = set()
     for node in graph.nodes:
         if node.name in seen:
@@ -262,8 +290,27 @@ def check(graph: Graph) -> None:
             if name in known:
                 raise BadInput(f"writes the tensor {name!r}, which already has a value", where=node.name)
             known.add(name)
-    for name in (*graph.inputs, *graph.outputs):
+    for name in (*graph.sources, *graph.results):
         if name not in graph.tensors:
-            raise BadInput(f"the graph's input or output {name!r} does not exist")
+            raise BadInput(f"the graph's input, output or state {name!r} does not exist")
         if name not in known:
-            raise BadInput(f"nothing writes the graph's output {name!r}")
+            raise BadInput(f"nothing writes the graph's output or next state {name!r}")
+
+
+def _check_states(graph: Graph) -> None:
+    befores = [s.before for s in graph.states]
+    if len({*befores, *graph.inputs}) < len(befores) + len(set(graph.inputs)):
+        raise BadInput("two states, or a state and an input, are one tensor", where=f"states {befores}")
+    for s in graph.states:
+        for name in (s.before, s.after):
+            if name not in graph.tensors:
+                raise BadInput(f"holds the tensor {name!r}, which does not exist", where=f"state {s.name!r}")
+        before, after = graph.tensors[s.before], graph.tensors[s.after]
+        if before.data is not None or graph.producer(s.before) is not None:
+            raise BadInput("is a state, yet something else gives it a value", where=f"tensor {s.before!r}")
+        if (before.shape, before.dtype) != (after.shape, after.dtype):
+            raise BadInput(f"is {before.dtype}{list(before.shape)} and {s.after!r}, its next value, "
+                           f"{after.dtype}{list(after.shape)}", where=f"state {s.name!r}")  # fmt: skip
+        if s.initial.shape != before.shape or s.initial.dtype != NUMPY[before.dtype]:
+            raise BadInput(f"is {before.dtype}{list(before.shape)} and begins with {s.initial.dtype}"
+                           f"{list(s.initial.shape)}", where=f"state {s.name!r}")  # fmt: skip

@@ -2,10 +2,12 @@
 
 Every kernel is one C function with one calling convention,
 
-    static void fn(const void *const *rows, void *out[, void *scratch][, int y], const T *c0, ...[, int32_t n0, ...])
+    static void fn(const void *const *rows, void *out[, void *scratch][, void *s0, ...][, int y], const T *c0, ...
+                   [, int32_t n0, ...])
 
 `rows` holds the pointers that the operator's `Access` asks for, operand after operand; `out` is one output row.
-`scratch` is there when the leaf asks for scratch bytes, `y` when the access is a reduction. Constants follow, named
+`scratch` is there when the leaf asks for scratch bytes, `y` when the access is a reduction, s0, s1, … are the states
+that the operator carries on beside its output: memory that survives the inference. Constants follow, named
 c0, c1, … and then those of the leaf's numbers that differ between the nodes which share the function.
 """
 

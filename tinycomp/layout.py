@@ -64,7 +64,8 @@ class Layout:
 
     row_at: by storage and row; a row that is never written has the address that its storage's shape gives it, or 0.
     scratch_at: by worker. progress_at: where a pushed build keeps its counters, in SRAM. size: bytes of arena in SRAM.
-    lower_bound: most bytes alive at once, in all regions. others: bytes of arena in the regions besides SRAM.
+    lower_bound: most bytes alive at once, in all regions. others: bytes of arena in the regions besides SRAM. states:
+    bytes of the block in SRAM that holds what survives an inference.
     """
 
     row_at: tuple[tuple[int, ...], ...]
@@ -75,6 +76,7 @@ class Layout:
     lower_bound: int
     homes: Homes
     others: Mapping[str, int] = field(default_factory=dict[str, int])
+    states: int = 0
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -106,7 +108,7 @@ def lay_out(
     ]  # fmt: skip
     layout = Layout(
         row_at, scratch_at, plan.offsets[-1] if progress else None, tuple(residents),
-        max(size, align) if sizes else size, bound, homes, sizes,
+        max(size, align) if sizes else size, bound, homes, sizes, plan.states,
     )  # fmt: skip
     check(model, tasks, layout)
     return layout
@@ -120,7 +122,9 @@ class Plan:
         self.lives = _lives(model, tasks)
         self.clusters = _clusters(model, tasks, self.lives, homes)
         self.scratch = _scratch(model, tasks, align)
-        fixed = [Block("progress", (Piece(0, progress, 0, self.times),), align)] if progress else []
+        self._state_at, self.states = state_block(model, align)
+        always = {"states": self.states, "progress": progress}
+        fixed = [Block(name, (Piece(0, size, 0, self.times),), align) for name, size in always.items() if size]
         rows = [c.block(f"block {i}", align) for i, c in enumerate(self.clusters)]
         self.blocks = [*rows, *self.scratch.values(), *fixed]
         self.regions = [homes.storages[next(iter(c.where))[0]] for c in self.clusters]
@@ -141,8 +145,11 @@ class Plan:
         for cluster, at in zip(self.clusters, self.offsets, strict=False):
             for (s, row), relative in cluster.where.items():
                 found[s][row] = at + relative
+        for s, relative in self._state_at.items():
+            at = self.offsets[len(self.clusters) + len(self.scratch)] + relative
+            found[s] = [at + row * self.model.storages[s].row_bytes for row in range(self.model.storages[s].rows)]
         for s, storage in enumerate(self.model.storages):
-            known = [row for row in range(storage.rows) if (s, row) in self.lives]
+            known = [row for row in range(storage.rows) if (s, row) in self.lives and s not in self._state_at]
             if storage.dense and known:
                 base = found[s][known[0]] - known[0] * storage.row_bytes
                 found[s] = [base + row * storage.row_bytes for row in range(storage.rows)]
@@ -153,8 +160,18 @@ class Plan:
         return {w: self.offsets[len(self.clusters) + i] for i, w in enumerate(self.scratch)}
 
 
+def state_block(model: Model, align: int) -> tuple[dict[int, int], int]:
+    """Offsets of the storages of states in the one block that holds them, and its bytes."""
+    at, offsets = 0, dict[int, int]()
+    for s in sorted(model.persistent):
+        offsets[s] = at
+        at = -(-(at + model.storages[s].rows * model.storages[s].row_bytes) // align) * align
+    return offsets, at
+
+
 def _lives(model: Model, tasks: Sequence[Task]) -> dict[Unit, Life]:
     lives: dict[Unit, Life] = {}
+    always = {(s, row) for s in model.persistent for row in range(model.storages[s].rows)}
     arriving = {task.call for task in tasks if task.worker == ARRIVAL}
     for s in model.inputs:
         if not arriving:
@@ -165,15 +182,15 @@ def _lives(model: Model, tasks: Sequence[Task]) -> dict[Unit, Life]:
             continue
         worker = model.workers[task.worker]
         for s, rows in worker.reads[task.call]:
-            for row in rows:
+            for row in rows if s not in model.persistent else ():
                 lives[s, row].end = time + 1
         s, rows = worker.writes[task.call]
-        for row in rows:
+        for row in rows if s not in model.persistent else ():
             lives[s, row] = Life(time, time + 1)
     for s in model.outputs:
         for row in range(model.storages[s].rows):
             lives[s, row].end = len(tasks) + 2
-    return lives
+    return lives | {unit: Life(0, len(tasks) + 2) for unit in always}
 
 
 class _Cluster:
@@ -192,6 +209,8 @@ class _Cluster:
 def _clusters(model: Model, tasks: Sequence[Task], lives: dict[Unit, Life], homes: Homes) -> list[_Cluster]:
     of: dict[Unit, _Cluster] = {}
     for s, storage in enumerate(model.storages):
+        if s in model.persistent:
+            continue
         shared = _Cluster()
         for row in range(storage.rows):
             if (s, row) in lives:
@@ -300,7 +319,9 @@ def check(model: Model, tasks: Sequence[Task], layout: Layout) -> None:
         )
 
     pushed = any(task.worker == ARRIVAL for task in tasks)
-    given = [] if pushed else [span(s, row) for s in model.inputs for row in range(model.storages[s].rows)]
+    states = [span(s, row) for s in sorted(model.persistent) for row in range(model.storages[s].rows)]
+    held = () if pushed else model.inputs
+    given = [*states, *(span(s, row) for s in held for row in range(model.storages[s].rows))]
     acts: list[Act] = []
     calls: dict[int, int] = {}
     for task in tasks:
@@ -322,7 +343,7 @@ def check(model: Model, tasks: Sequence[Task], layout: Layout) -> None:
         calls[task.worker] = calls.get(task.worker, 0) + 1
         acts.append(Act(worker.node.name, tuple(reads), scratch, tuple(span(s, row) for row in rows)))
     wanted = [span(s, row) for s in model.outputs for row in range(model.storages[s].rows)]
-    replay(layout.sizes, given, acts, wanted)
+    replay(layout.sizes, given, acts, [*states, *wanted])
 
 
 def live_at(layout: Layout, times: int, region: str | None = None) -> list[int]:

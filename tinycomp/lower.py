@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinycomp import ops, regions, rules, segments, timeline
+from tinycomp import ops, regions, registers, rules, segments, timeline
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps, choices
 from tinycomp.layout import Layout, lay_out, live_at
-from tinycomp.program import Data, Function, Operand, Place, Program, Recipe, Run, Step
+from tinycomp.program import Data, Function, Operand, Place, Program, Recipe, Register, Run, Step
 from tinycomp.rewrite import apply_rules
 
 ARENA_ALIGN = 16
@@ -31,6 +31,7 @@ def lower(
     Raises Unsupported where an operator has no kernel for its shapes or dtypes, or rows cannot be pushed.
     """
     graph, _ = apply_rules(graph, rules.NEEDED)
+    graph = registers.settled(graph)
     nodes = tuple(n for n in graph.nodes if not ops.operator(n).view)
     chosen, (model, cut, layout) = _settled(nodes, graph, recipe, features)
     if rooms is not None:
@@ -42,23 +43,36 @@ def lower(
         data = tuple(store.keep(node, k, const) for k, const in enumerate(choice.leaf.consts))
         operands = tuple(
             Operand(t.name, places[t.name], taps)
-            for t, taps in zip(graph.activations(node), choice.access.operands, strict=True)
+            for t, taps in zip(ops.operands(node, graph), choice.access.operands, strict=True)
         )
         steps.append(
             Step(node, choice.access, function, choice.leaf, data, operands, places[graph.out(node).name],
                  layout.scratch_at.get(i), model.workers[i].calls, ops.operator(node).macs(node, graph),
-                 layout.homes.scratch[i])
+                 layout.homes.scratch[i],
+                 tuple(places[node.inputs[k]].offsets[0] for k, after in ops.operator(node).carries if after))
         )  # fmt: skip
     answers = {
         name: store.fixed(f"output_{i}", t)
         for i, name in enumerate(graph.outputs)
         if (t := graph.tensors[name].data) is not None
     }
+    held = tuple(_registers(graph, places, store))
     return Program(
         graph, recipe, tuple(steps), tuple(_run(s) for s in cut), tuple({f.symbol: f for f in functions}.values()),
         store.data, places, layout, _input_rows(model, layout), timeline.whole_tensors(model), ARENA_ALIGN,
-        _pads(steps), answers,
+        _pads(steps), answers, held,
     )  # fmt: skip
+
+
+def _registers(graph: Graph, places: Mapping[str, Place], store: _Store) -> Iterator[Register]:
+    carried = registers.in_place(graph)
+    for i, s in enumerate(graph.states):
+        held = graph.tensors[s.after].data
+        source = places[s.after] if held is None else store.fixed(f"state_{i}_next", held)
+        fill = set(s.initial.tobytes())
+        initial = fill.pop() if len(fill) == 1 else store.fixed(f"state_{i}_initial", s.initial)
+        offset = places[s.before].offsets[0]
+        yield Register(s.name, offset, s.initial.nbytes, initial, None if s.before in carried else source)
 
 
 _Plan = tuple[timeline.Model, list[segments.Segment], Layout]
@@ -250,7 +264,13 @@ def _functions(chosen: Sequence[_Choice], share: bool) -> list[Function]:
     groups: dict[object, list[int]] = {}
     for i, c in enumerate(chosen):
         own = () if share else tuple(sorted((n, v) for n, v in c.leaf.numbers.items() if n not in c.leaf.shared))
-        shape = (c.access.kind, bool(c.leaf.scratch), _types(c.leaf), tuple(sorted(c.leaf.params.items())))
+        shape = (
+            c.access.kind,
+            bool(c.leaf.scratch),
+            _states(c.node),
+            _types(c.leaf),
+            tuple(sorted(c.leaf.params.items())),
+        )
         key = (c.node.op, c.kernel.name, shape, tuple(sorted(c.leaf.numbers)), own)
         groups.setdefault(key, []).append(i)
     made: list[Function | None] = [None] * len(chosen)
@@ -261,11 +281,16 @@ def _functions(chosen: Sequence[_Choice], share: bool) -> list[Function]:
         literals = {n: v for n, v in first.leaf.numbers.items() if n not in varying}
         function = Function(
             symbol, first.node.op, first.kernel.name, first.kernel.helpers, first.access.kind, bool(first.leaf.scratch),
-            _types(first.leaf), first.leaf.params, literals, varying,
+            _states(first.node), _types(first.leaf), first.leaf.params, literals, varying,
         )  # fmt: skip
         for i in members:
             made[i] = function
     return [f for f in made if f is not None]
+
+
+def _states(node: Node) -> int:
+    """How many states the kernel is handed."""
+    return sum(after > 0 for _, after in ops.operator(node).carries)
 
 
 def _types(leaf: Leaf) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ class Data:
 class Function:
     """One C function made from a kernel's template.
 
+    states: how many states it is handed.
     literals are substituted as numbers, arguments (int32_t, in this order) differ between the steps that call it.
     """
 
@@ -52,6 +53,7 @@ class Function:
     helpers: tuple[str, ...]
     access: str
     scratch: bool
+    states: int
     data_types: tuple[str, ...]
     params: Mapping[str, object]
     literals: Mapping[str, int]
@@ -89,9 +91,24 @@ class Operand:
     taps: Taps | None
 
 
+@dataclass(frozen=True, eq=False)
+class Register:
+    """A state's bytes in the arena, in SRAM.
+
+    initial: the value at the start and after a reset, a byte that fills it or an array in flash. source: where the next
+    value lies at the end of an inference; None where a kernel has made it in place.
+    """
+
+    name: str
+    offset: int
+    bytes: int
+    initial: int | Data
+    source: Place | Data | None
+
+
 @dataclass(frozen=True)
 class Step:
-    """One node at work: `calls` calls of a function."""
+    """One node at work: `calls` calls of a function. states: offsets of those that it carries on beside its output."""
 
     node: Node
     access: Access
@@ -104,6 +121,7 @@ class Step:
     calls: int
     macs: int
     scratch_region: str = SRAM
+    states: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +157,7 @@ class Program:
     align: int = 16
     pads: Mapping[int, int] = field(default_factory=dict[int, int])
     answers: Mapping[str, Data] = field(default_factory=dict[str, Data])
+    registers: tuple[Register, ...] = ()
 
     @property
     def arena(self) -> int:

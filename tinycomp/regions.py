@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinycomp.errors import BadInput
-from tinycomp.layout import SRAM, Homes, Layout, Plan, lay_out
+from tinycomp.layout import SRAM, Homes, Layout, Plan, lay_out, state_block
 from tinycomp.segments import Segment
 from tinycomp.target import Board, Budget
 from tinycomp.timeline import ARRIVAL, Model, Task
@@ -149,14 +149,16 @@ def _filled(
 ) -> Homes:
     """Each region in turn takes, in the order given, what fits beside what it has; the last one takes the rest.
 
-    fixed: the alignment, and the bytes of progress counters in SRAM.
+    fixed: the alignment, and the bytes of progress counters in SRAM. States stay in SRAM, too.
     """
     *fast, last = limits
     align, progress = fixed
-    homes = Homes((last,) * len(model.storages), (last,) * len(model.workers))
+    always = progress + state_block(model, align)[1]  # in SRAM, whatever comes
+    storages = tuple(SRAM if s in model.persistent else last for s in range(len(model.storages)))
+    homes = Homes(storages, (last,) * len(model.workers))
     left = list(order)
     for region in fast:
-        used = np.full(len(tasks) + 2, progress if region == SRAM else 0)
+        used = np.full(len(tasks) + 2, always if region == SRAM else 0)
         chosen: list[Item] = []
         for item in left:
             if int((used + item.live).max()) <= limits[region]:

@@ -30,15 +30,15 @@ def liveness(graph: Graph) -> dict[str, tuple[int, int]]:
     A graph input starts at 0, a graph output ends at len(nodes), any other tensor lives from its producer to its
     last consumer. Every tensor has at least one step, also one that nothing reads.
     """
-    start = dict.fromkeys(graph.inputs, 0)
-    end = dict.fromkeys(graph.inputs, 1)
+    start = dict.fromkeys(graph.sources, 0)
+    end = dict.fromkeys(graph.sources, 1)
     for step, node in enumerate(graph.nodes):
         for name in node.inputs:
             start.setdefault(name, 0)
             end[name] = step + 1
         for name in node.outputs:
             start[name], end[name] = step, step + 1
-    for name in graph.outputs:
+    for name in graph.results:
         start.setdefault(name, 0)
         end[name] = max(len(graph.nodes), start[name] + 1)
     return {name: (start[name], end[name]) for name in start if graph.tensors[name].data is None}
@@ -110,7 +110,7 @@ class _Model:
 def _model(graph: Graph, bytes_of: BytesOf) -> _Model:
     root = _roots(graph, bytes_of)
     readers = dict.fromkeys(root.values(), 0)
-    kept = {root[name] for name in graph.outputs if name in root}
+    kept = {root[name] for name in graph.results if name in root}
     for v, node in enumerate(graph.nodes):
         for name in node.inputs:
             if name in root:
@@ -133,7 +133,7 @@ def _model(graph: Graph, bytes_of: BytesOf) -> _Model:
 def _roots(graph: Graph, bytes_of: BytesOf) -> dict[str, str]:
     """For each activation, the tensor whose storage it lives in."""
     root: dict[str, str] = {}
-    for name in (*graph.inputs, *(name for node in graph.nodes for name in node.inputs), *graph.outputs):
+    for name in (*graph.sources, *(name for node in graph.nodes for name in node.inputs), *graph.results):
         if graph.tensors[name].data is None and graph.producer(name) is None:
             root[name] = name
     for node in graph.nodes:

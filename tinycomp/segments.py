@@ -73,7 +73,7 @@ def _cuts(model: Model, pushed: int | None) -> list[int]:
     born = {model.workers[w].writes[0][0]: w for w in range(len(model.workers))}
     found = [0]
     for p in range(1, len(model.workers)):
-        alive = [s for s in range(len(model.storages)) if born.get(s, -1) < p <= last[s]]
+        alive = [s for s in range(len(model.storages)) if born.get(s, -1) < p <= last[s] and s not in model.persistent]
         if len(alive) <= 1 and (pushed is None or pushed not in alive):
             found.append(p)
     return [*found, len(model.workers)]
@@ -115,7 +115,7 @@ def _segment(model: Model, first: int, end: int, pushed: int | None, limit: int 
 
 def _peak(model: Model, first: int, end: int, tasks: Sequence[Task], counts: list[list[int]], limit: int | None,
           pushed: int | None) -> int:  # fmt: skip
-    """Most bytes alive at one task, what is alive at the start included. Stops early above `limit`."""
+    """Most bytes alive at one task, what is alive at the start included, states left out. Stops early above `limit`."""
     left: dict[tuple[int, int], int] = {}
     live = peak = _at_start(model, first, end, pushed)
     held = 0
@@ -134,7 +134,7 @@ def _peak(model: Model, first: int, end: int, tasks: Sequence[Task], counts: lis
             running.add(task.worker)
             held += worker.scratch
         s, rows = worker.writes[task.call]
-        size = model.storages[s].row_bytes
+        size = 0 if s in model.persistent else model.storages[s].row_bytes
         dying, reused = 0, False
         for read, read_rows in worker.reads[task.call]:
             for row in read_rows:
@@ -157,7 +157,7 @@ def _at_start(model: Model, first: int, end: int, pushed: int | None) -> int:
     """Bytes of storages made before the stretch that it or something later reads, and held inputs."""
     inside = {model.workers[w].writes[0][0] for w in range(first, len(model.workers))}
     used = {s for w in range(first, len(model.workers)) for call in model.workers[w].reads for s, _ in call}
-    alive = (used | (set(model.outputs))) - inside
+    alive = (used | set(model.outputs)) - inside - model.persistent
     if pushed is not None:
         alive.discard(pushed)
     return sum(model.storages[s].rows * model.storages[s].row_bytes for s in alive)

@@ -60,7 +60,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Model:
-    """A graph in rows. storage_of: index by tensor name (constants have none). producer: worker by storage."""
+    """A graph in rows. storage_of: index by tensor name (constants have none). producer: worker by storage.
+
+    outputs: what must be whole at the end, the next values of states included. persistent: what states live in from
+    one inference to the next, in memory of their own.
+    """
 
     graph: Graph
     storages: tuple[Storage, ...]
@@ -69,6 +73,7 @@ class Model:
     producer: Mapping[int, int]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    persistent: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,15 @@ def model(graph: Graph, chosen: Sequence[Chosen], held: bool, whole: bool = Fals
     members: list[list[Tensor]] = [[] for _ in index]
     for name, i in storage_of.items():
         members[i].append(graph.tensors[name])
-    blocks = {storage_of[n] for n in (*graph.outputs, *(graph.inputs if held else ())) if n in storage_of}
+    persistent = frozenset(storage_of[s.before] for s in graph.states)
+    held_inputs = graph.inputs if held else ()
+    blocks = {storage_of[n] for n in (*graph.results, *held_inputs) if n in storage_of} | persistent
     for c in chosen:
-        operands = graph.activations(c.node)
+        operands = ops.operands(c.node, graph)
         if c.access.kind == "whole":
             blocks.add(storage_of[graph.out(c.node).name])
         blocks |= {storage_of[t.name] for t, taps in zip(operands, c.access.operands, strict=True) if taps is None}
-    touched = {t.name for c in chosen for t in (graph.out(c.node), *graph.activations(c.node))}
+    touched = {t.name for c in chosen for t in (graph.out(c.node), *ops.operands(c.node, graph))}
     storages: list[Storage] = []
     for root, i in index.items():
         rows = max(t.rows for t in members[i])
@@ -107,19 +114,22 @@ def model(graph: Graph, chosen: Sequence[Chosen], held: bool, whole: bool = Fals
         storages.append(Storage(root, rows, size // rows, whole or rows == 1 or bool(views) or i in blocks))
     workers = tuple(_worker(graph, c, storages, storage_of) for c in chosen)
     producer = {storage_of[graph.out(c.node).name]: i for i, c in enumerate(chosen)}
-    ports = [
-        tuple(dict.fromkeys(storage_of[n] for n in names if n in storage_of)) for names in (graph.inputs, graph.outputs)
-    ]
-    return Model(graph, tuple(storages), storage_of, workers, producer, ports[0], ports[1])
+    inputs = tuple(dict.fromkeys(storage_of[n] for n in graph.inputs))
+    outputs = dict.fromkeys(storage_of[n] for n in graph.results if n in storage_of)
+    outputs = tuple(s for s in outputs if s not in persistent)
+    return Model(graph, tuple(storages), storage_of, workers, producer, inputs, outputs, persistent)
 
 
 def _groups(graph: Graph) -> dict[str, str]:
-    """The tensor whose bytes each tensor shares: itself, or what it is a view of."""
-    root = {name: name for name in graph.inputs}
+    """The tensor whose bytes each tensor shares: itself, what it is a view of, or the state whose next value it is."""
+    root = {name: name for name in graph.sources}
     for node in graph.nodes:
-        view = ops.operator(node).view and node.inputs[0] in root
+        operator = ops.operator(node)
+        view = operator.view and node.inputs[0] in root
         for name in node.outputs:
             root[name] = root[node.inputs[0]] if view else name
+        for before, after in operator.carries:
+            root[node.outputs[after]] = root[node.inputs[before]]
     return root
 
 
@@ -130,7 +140,7 @@ def _rows(t: Tensor, storage: Storage, first: int, count: int = 1) -> tuple[int,
 
 
 def _worker(graph: Graph, c: Chosen, storages: Sequence[Storage], storage_of: Mapping[str, int]) -> Worker:
-    out, operands = graph.out(c.node), graph.activations(c.node)
+    out, operands = graph.out(c.node), ops.operands(c.node, graph)
     target = storage_of[out.name]
     kind = c.access.kind
     calls = 1 if kind == "whole" else operands[0].rows if kind == "reduce" else out.rows
@@ -165,7 +175,7 @@ def _takes_over(
     found: list[tuple[int, int]] = []
     if c.access.kind == "reduce":
         return ()
-    operands = {t.name: taps for t, taps in zip(graph.activations(c.node), c.access.operands, strict=True)}
+    operands = {t.name: taps for t, taps in zip(ops.operands(c.node, graph), c.access.operands, strict=True)}
     for k in ops.operator(c.node).inplace:
         t = graph.tensors[c.node.inputs[k]]
         if t.data is not None or t.bytes != out.bytes or t.row_bytes != out.row_bytes:
@@ -182,14 +192,14 @@ def _takes_over(
 
 
 def readers(model: Model) -> list[list[int]]:
-    """For each storage and row how many calls read it; graph outputs have one more, the caller."""
+    """For each storage and row how many calls read it; outputs and states have one more, the caller."""
     counts = [[0] * s.rows for s in model.storages]
     for worker in model.workers:
         for call in worker.reads:
             for s, rows in call:
                 for row in rows:
                     counts[s][row] += 1
-    for s in model.outputs:
+    for s in (*model.outputs, *model.persistent):
         counts[s] = [n + 1 for n in counts[s]]
     return counts
 
@@ -262,7 +272,7 @@ class Simulation:
 
 
 def whole_tensors(model: Model) -> int:
-    """The least that a schedule of whole tensors can do with: most bytes alive at one layer, without scratch."""
+    """The least that a schedule of whole tensors can do with, scratch and states aside: most bytes at one layer."""
     last: dict[int, int] = {}
     born: dict[int, int] = dict.fromkeys(model.inputs, 0)
     for w, worker in enumerate(model.workers):
@@ -270,6 +280,6 @@ def whole_tensors(model: Model) -> int:
         last[worker.writes[0][0]] = w
         last |= dict.fromkeys((s for call in worker.reads for s, _ in call), w)
     last |= dict.fromkeys(model.outputs, len(model.workers))
-    sizes = [s.rows * s.row_bytes for s in model.storages]
+    sizes = [0 if i in model.persistent else s.rows * s.row_bytes for i, s in enumerate(model.storages)]
     layers = range(max(len(model.workers), 1))
     return max(sum(sizes[s] for s, first in born.items() if first <= w <= last.get(s, 0)) for w in layers)

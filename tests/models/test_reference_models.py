@@ -26,6 +26,7 @@ INT8 = [
     "micro_speech_quantized",
     "hello_world_int8",
 ]
+STATEFUL = ["okay_nabu"]
 INT16 = ["seanet_conv5_int16"]
 FLOAT = ["kws_float", "ic_float", "vww_float", "ad_float", "hello_world_float", "magic_wand_float"]
 # Bytes of arena with everything included: (layer by layer, input held, rows pushed).
@@ -61,12 +62,19 @@ def golden(name: str) -> tuple[list[list[Array]], list[list[Array]]]:
     return ins, outs
 
 
-@pytest.mark.parametrize("name", INT8 + INT16 + FLOAT)
+@pytest.mark.parametrize("name", INT8 + INT16 + FLOAT + STATEFUL)
 def test_c_equals_the_golden_outputs(name):
     cases, wanted = golden(name)
     answers = run_program(lower(front(name).graph, Recipe()), cases, optimise="-O1")
     for k, answer in enumerate(answers):
         same(answer, wanted[k], f"{name}, golden case {k}")
+
+
+@pytest.mark.parametrize("stream", ["off", "on"])
+def test_a_streaming_wake_word_holds_its_frames_once(stream):
+    program = lower(front("okay_nabu").graph, Recipe(opt="size", stream=stream))
+    assert program.layout.states == 3_880
+    assert program.arena <= 4_900
 
 
 @pytest.mark.slow

@@ -120,6 +120,7 @@ def layer(
         "index": index, "node": step.node.name, "op": step.node.op, "shape": list(out.shape), "type": out.dtype,
         "kind": step.access.kind, "operands": operands, "pointers": at, "calls": step.calls,
         "function": f.symbol, "output": output, "reads_y": reads_y, "scratch": scratch, "bases": _bases(step),
+        "states": step.states,
         "arguments": arguments, "pad": "NULL" if pad is None or pad not in program.pads else f"pad_{pad:02x}",
         "bytes_out": step.output.row_bytes if window else out.bytes,
     }  # fmt: skip
@@ -129,6 +130,7 @@ def _bases(step: Step) -> list[str]:
     """The arenas that a layer works in, SRAM's first."""
     regions = {step.output.region, *(o.place.region for o in step.operands)}
     regions |= set() if step.scratch is None else {step.scratch_region}
+    regions |= {SRAM} if step.states else set()
     return joined([[base(r) for r in regions]])
 
 

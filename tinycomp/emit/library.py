@@ -18,7 +18,7 @@ from tinycomp.ir import Array, Tensor
 from tinycomp.layout import SRAM
 from tinycomp.lower import data_type
 from tinycomp.ops.base import c_type
-from tinycomp.program import Function, Program
+from tinycomp.program import Data, Function, Place, Program, Register
 
 # Keywords, and the standard headers that a NAME.h must not hide.
 KEYWORDS = """
@@ -72,6 +72,7 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
         "name": name, "NAME": name.upper(), "version": tinycomp.__version__, "sha256": identity.sha256,
         "reference": program.graph.reference, "arena": program.arena, "align": program.align,
         "regions": [{"name": r, "NAME": r.upper(), "bytes": n} for r, n in program.layout.others.items()],
+        "states": _states(program, name), "state_bytes": program.layout.states,
     }  # fmt: skip
     data = [
         {"type": data_type(d.array.dtype), "symbol": f"{name}_{d.symbol}", "count": d.array.size} for d in program.data
@@ -87,7 +88,8 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
     tables = Tables()
     layers = [layer(i, s, program, name, tables, used[s.function.symbol]) for i, s in enumerate(program.steps)]
     pushing = push(program, tables)
-    bases = joined([*(step["bases"] for step in layers), *([["arena", pushing["base"]]] if pushing else [])])
+    bases = joined([*(step["bases"] for step in layers), *([["arena", pushing["base"]]] if pushing else []),
+                    *(_bases(r) for r in program.registers)])  # fmt: skip
     body = env.get_template("model.c.j2").render(
         **common, data=data, pads=pads, helpers=helpers, functions=functions,
         includes=_includes([*helpers, *functions]), layers=layers, tables=tables.listed(),
@@ -144,10 +146,31 @@ def _function(env: jinja2.Environment, f: Function, program: Program) -> tuple[s
     used = tuple(a for a in f.arguments if re.search(rf"\b{a}\b", body))
     parts = ["const void *const *rows", "void *out"]
     parts += ["void *scratch"] if f.scratch else []
+    parts += [f"void *s{i}" for i in range(f.states)]
     parts += ["int y"] if f.access == "reduce" else []
     parts += [f"const {t} *c{i}" for i, t in enumerate(f.data_types)]
     parts += [f"int32_t {a}" for a in used]
     return render(f"KERNEL static void {f.symbol}({', '.join(parts)})"), used
+
+
+def _bases(r: Register) -> list[str]:
+    """The arenas that a state's next value is copied between."""
+    return ["arena", *([base(r.source.region)] if isinstance(r.source, Place) else [])] if r.source else []
+
+
+def _states(program: Program, name: str) -> list[dict[str, Any]]:
+    """What a reset and the end of an inference do to each state."""
+
+    def source(value: Place | Data) -> str:
+        return f"{base(value.region)} + {value.offsets[0]}" if isinstance(value, Place) else f"{name}_{value.symbol}"
+
+    return [
+        {"name": _comment(r.name), "offset": r.offset, "bytes": r.bytes,
+         "fill": r.initial if isinstance(r.initial, int) else None,
+         "initial": None if isinstance(r.initial, int) else source(r.initial),
+         "source": None if r.source is None else source(r.source)}
+        for r in program.registers
+    ]  # fmt: skip
 
 
 def _address(program: Program, tensor: str, name: str) -> str:

@@ -202,11 +202,15 @@ class Link:
 def run_cases(
     link: Link, graph: Graph, cases: Sequence[Sequence[Array]], *, progress: Callable[[int], None] = lambda done: None
 ) -> tuple[list[list[Array]], list[int]]:
-    """Run each case (the graph's inputs in order) on the device. Returns each case's outputs, and its ticks."""
+    """Run each case (the graph's inputs in order) on the device. Returns each case's outputs, and its ticks.
+
+    A graph with states takes the cases as one stream: they begin with their initial values and then go on.
+    """
     answers: list[list[Array]] = []
     ticks: list[int] = []
     for case in cases:
-        answer = link.run([np.ascontiguousarray(x).tobytes() for x in case])
+        reset = not (graph.states and answers)
+        answer = link.run([np.ascontiguousarray(x).tobytes() for x in case], reset=reset)
         answers.append(arrays(answer, graph))
         ticks.append(answer.ticks)
         progress(len(answers))

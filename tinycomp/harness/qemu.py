@@ -74,9 +74,15 @@ def run_emulated(directory: Path, board: Board, manifest: Mapping[str, Any], gra
 def run_firmware(
     made: Firmware, graph: Graph, cases: Sequence[Sequence[Array]], *, timeout: float = TIME_LIMIT
 ) -> EmulatedRun:
-    """Run every case (the graph's inputs in order) on firmware that is built already; see `run_emulated`."""
+    """Run every case (the graph's inputs in order) on firmware that is built already; see `run_emulated`.
+
+    A graph with states takes the cases as one stream: they begin with their initial values and then go on.
+    """
     sizes = [graph.tensors[name].bytes for name in graph.outputs]
-    asked = [messages.inference([np.ascontiguousarray(x).tobytes() for x in case], sizes) for case in cases]
+    asked = [
+        messages.inference([np.ascontiguousarray(x).tobytes() for x in case], sizes, reset=not (graph.states and k))
+        for k, case in enumerate(cases)
+    ]
     exchanges = [*asked, messages.stack()]
     data = _converse(made, batch.script(exchanges), len(cases), timeout)
     *answers, stack = batch.results(exchanges, data)

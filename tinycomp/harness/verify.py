@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycomp import interpret, ops
+from tinycomp import interpret, ops, registers
 from tinycomp.errors import OutputsDiffer
 from tinycomp.harness import native, qemu
 from tinycomp.harness.inputs import Case
@@ -21,7 +21,7 @@ from tinycomp.target import Board
 FLOAT_TOLERANCE = 1e-5
 
 
-Tracer = Callable[[Case], list[Row]]
+Tracer = Callable[[Sequence[Case]], list[Row]]
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ def verify_native(library: Path, name: str, source: Graph, graph: Graph, cases: 
     layer. Raises OutputsDiffer, which names the first layer, row and element that differ.
     """
 
-    def trace(case: Case) -> list[Row]:
+    def trace(cases: Sequence[Case]) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             program = native.compile_library(library, name, graph, Path(folder), trace=True)
-            return native.run(program, graph, [case], trace=True)[1]
+            return native.run(program, graph, cases, trace=True)[1]
 
     with tempfile.TemporaryDirectory() as folder:
         program = native.compile_library(library, name, graph, Path(folder))
@@ -64,8 +64,8 @@ def verify_emulated(directory: Path, board: Board, manifest: Mapping[str, Any], 
     """
     ran = qemu.run_emulated(directory, board, manifest, graph, cases)
 
-    def trace(case: Case) -> list[Row]:
-        return qemu.run_emulated(directory, board, manifest, graph, [case], trace=True).rows
+    def trace(cases: Sequence[Case]) -> list[Row]:
+        return qemu.run_emulated(directory, board, manifest, graph, cases, trace=True).rows
 
     return replace(compare(source, graph, cases, ran.outputs, trace, progress=progress), stack_bytes=ran.stack_bytes)
 
@@ -74,16 +74,18 @@ def compare(source: Graph, graph: Graph, cases: Sequence[Case], answers: Sequenc
             progress: Callable[[int], None] = lambda done: None) -> Verified:  # fmt: skip
     """Compare what a runner answered with the reference.
 
-    source, graph: as for `verify_native`. trace: runs one case again and returns the rows that the layers finished;
-    it is called where an output differs, to find the first layer that is wrong. Raises OutputsDiffer.
+    source, graph: as for `verify_native`. trace: runs cases again and returns the rows that the layers finished;
+    it is called where an output differs, to find the first layer that is wrong. Where the graph has states, the cases
+    are one stream. Raises OutputsDiffer.
     """
     worst = 0.0
-    for k, (case, answer) in enumerate(zip(cases, answers, strict=True)):
-        values = interpret.run(source, case)
+    references = interpret.sequence(source, cases)
+    for k, (answer, values) in enumerate(zip(answers, references, strict=True)):
         for i, found in enumerate(answer):
             wanted = values[source.outputs[i]]
             if not equal(found, wanted):
-                raise _blame(graph, case, k, i, found, wanted, trace(case))
+                again = cases[: k + 1] if graph.states else [cases[k]]
+                raise _blame(graph, again, k, i, found, wanted, trace(again))
             if found.dtype.kind == "f":
                 difference = np.abs(found.astype(np.float32) - wanted.astype(np.float32))
                 worst = max(worst, float(difference.max(initial=0.0)))
@@ -100,12 +102,14 @@ def equal(found: Array, wanted: Array) -> bool:
 
 
 def _blame(
-    graph: Graph, case: Case, k: int, output: int, found: Array, wanted: Array, rows: Sequence[Row]
+    graph: Graph, cases: Sequence[Case], k: int, output: int, found: Array, wanted: Array, rows: Sequence[Row]
 ) -> OutputsDiffer:
-    """Name the first of the rows that is not the interpreter's."""
-    values = interpret.run(graph, case, keep=True)
+    """Name the first of the rows of the last case that is not the interpreter's."""
+    graph = registers.settled(graph)
+    values = [*interpret.sequence(graph, cases, keep=True)][-1]
     nodes = [n for n in graph.nodes if not ops.operator(n).view]
-    for row in rows:
+    each = len(rows) // len(cases)
+    for row in rows[len(rows) - each :]:
         t = graph.out(nodes[row.layer])
         flat = np.ascontiguousarray(values[t.name]).reshape(-1)
         size = len(row.data) // flat.itemsize

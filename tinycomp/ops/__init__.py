@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinycomp import ir
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Graph, Node
+from tinycomp.ir import Graph, Node, Tensor
 from tinycomp.ops import (
     add,
     average_pool2d,
@@ -12,6 +12,7 @@ from tinycomp.ops import (
     cast,
     concatenation,
     conv2d,
+    delay,
     depth_space,
     depthwise_conv2d,
     dequantize,
@@ -53,6 +54,7 @@ OPERATORS: dict[str, Operator] = {
         cast.OPERATOR,
         concatenation.OPERATOR,
         conv2d.OPERATOR,
+        delay.OPERATOR,
         depth_space.DEPTH_TO_SPACE,
         depthwise_conv2d.OPERATOR,
         dequantize.OPERATOR,
@@ -94,6 +96,12 @@ CODECS: dict[str, Codec] = {codec.builtin: codec for op in OPERATORS.values() fo
 def operator(node: Node) -> Operator:
     """The node's operator."""
     return OPERATORS[node.op]
+
+
+def operands(node: Node, graph: Graph) -> tuple[Tensor, ...]:
+    """The inputs that the node's kernel gets rows of: neither constants nor states that it carries on."""
+    carried = {i for i, _ in operator(node).carries}
+    return tuple(t for i, t in enumerate(graph.ins(node)) if t.data is None and i not in carried)
 
 
 def check(graph: Graph) -> None:

@@ -61,10 +61,12 @@ class Parsed(NamedTuple):
 
     A constant that became an attribute (axes, paddings, a target shape) is not among the inputs; a bias that the
     file leaves out is, as a new constant.
+    carried: those inputs whose tensors are variables; the node gets one more output for each, its next value.
     """
 
     attrs: Attrs
     inputs: tuple[Tensor, ...]
+    carried: tuple[Tensor, ...] = ()
 
 
 class Written(NamedTuple):
@@ -104,6 +106,9 @@ class Operator:
     inplace: operands whose storage the output may take over, row for row, when they die here.
     view: the output is the first input's bytes; costs nothing.
     expand: the node as nodes of other operators, None where it runs as it is. What has several outputs runs that way.
+    carries: (input, output) pairs of a state and its next value, which the kernel makes in place in memory that
+        survives the inference. No kernel row is given such an input; an output other than the first is handed to the
+        kernel as `void *s0`, `s1`, …, in the order of the pairs.
     """
 
     attrs: type[Attrs]
@@ -115,6 +120,7 @@ class Operator:
     inplace: tuple[int, ...] = ()
     view: bool = False
     expand: Callable[[Node, Graph], Edit | None] | None = None
+    carries: tuple[tuple[int, int], ...] = ()
     macs: Callable[[Node, Graph], int] = _no_macs
 
     @property

@@ -39,7 +39,7 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "reference": front.graph.reference,
         "arena_bytes": program.arena,
         "regions": [{"name": r, "arena_bytes": n, "budget": limits[r]} for r, n in program.layout.sizes.items()],
-        "state_bytes": 0,
+        "state_bytes": program.layout.states,
         "weights_bytes": program.weights_bytes,
         "tables_bytes": program.tables_bytes,
         "code_bytes": code,

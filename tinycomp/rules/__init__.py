@@ -18,6 +18,7 @@ from tinycomp.rules import (
     scale_into_producer,
 )
 from tinycomp.rules.channels import remove_channels
+from tinycomp.rules.delay_lines import delay_lines
 
 # Bits stay as they are.
 EXACT: tuple[Rule, ...] = (
@@ -42,6 +43,7 @@ FLOAT: tuple[Rule, ...] = (
 NEEDED: tuple[Rule, ...] = (Rule("expand", expand.ROOT, expand.match),)
 
 CHANNELS = Stage("channels", remove_channels)
+DELAY_LINES = Stage("delay_lines", delay_lines)
 
 
 def optimise(graph: Graph) -> tuple[Graph, tuple[PassRecord, ...]]:
@@ -54,7 +56,11 @@ def optimise(graph: Graph) -> tuple[Graph, tuple[PassRecord, ...]]:
     if removed:
         graph, more = apply_rules(graph, EXACT)
         records += removed + more
-    return graph, tuple(records)
+    graph, lines = apply_stage(graph, DELAY_LINES)
+    if lines:
+        graph, more = apply_rules(graph, EXACT)
+        lines += more
+    return graph, (*records, *lines)
 
 
 def fold_float(graph: Graph) -> tuple[Graph, tuple[PassRecord, ...]]:

@@ -12,7 +12,7 @@ from tinycomp.qmath import INT_RANGE
 
 def sole_use(graph: Graph, name: str) -> bool:
     """One node reads the tensor and nothing else does: it is no output of the graph."""
-    return name not in graph.outputs and len(graph.consumers(name)) == 1
+    return name not in graph.results and len(graph.consumers(name)) == 1
 
 
 def bypass(graph: Graph, node: Node, source: str) -> Edit | None:
@@ -22,10 +22,10 @@ def bypass(graph: Graph, node: Node, source: str) -> Edit | None:
     be, because `source` is an input, a constant or another output.
     """
     out = node.outputs[0]
-    if out not in graph.outputs:
+    if out not in graph.results:
         return Edit(remove=(node,), redirect={out: source})
     maker = graph.producer(source)
-    if maker is None or source in graph.outputs:
+    if maker is None or source in graph.results:
         return None
     renamed = replace(maker, outputs=tuple(out if name == source else name for name in maker.outputs))
     return Edit(remove=(node, maker), insert=(renamed,), redirect={source: out})

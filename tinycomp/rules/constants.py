@@ -16,7 +16,7 @@ ROOT = Attrs
 def match(graph: Graph, node: Node) -> Edit | None:
     """Evaluate the node now."""
     args = [t.data for t in graph.ins(node) if t.data is not None]
-    if not args or len(args) < len(node.inputs) or any(name in graph.outputs for name in node.outputs):
+    if not args or len(args) < len(node.inputs) or any(name in graph.results for name in node.outputs):
         return None
     made = ops.operator(node).reference(node, graph, args)
     outputs = (graph.tensors[name] for name in node.outputs)

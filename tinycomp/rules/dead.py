@@ -25,6 +25,6 @@ def match(graph: Graph, node: Node) -> Edit | None:
 def _dead(graph: Graph, node: Node, removed: set[str]) -> bool:
     """Nodes other than the removed ones read none of the outputs, and the graph does not give them out."""
     return bool(node.outputs) and all(
-        name not in graph.outputs and all(reader.name in removed for reader in graph.consumers(name))
+        name not in graph.results and all(reader.name in removed for reader in graph.consumers(name))
         for name in node.outputs
     )

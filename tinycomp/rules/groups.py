@@ -35,7 +35,7 @@ def groups(graph: Graph) -> Groups:
     for name, t in graph.tensors.items():
         first[name], count = count, count + channels(t)
     ends: list[tuple[Indices, Indices]] = []
-    pinned = [_span(graph, first, name) for name in (*graph.inputs, *graph.outputs)]
+    pinned = [_span(graph, first, name) for name in (*graph.sources, *graph.results)]
     for node in graph.nodes:
         found = ties(node, graph)
         for link in found.links:

@@ -8,7 +8,7 @@ more than its size. So decoding runs under `decoding`, and what it makes is coun
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -91,10 +91,14 @@ class FileOperator:
 
 @dataclass(frozen=True, eq=False)
 class File:
-    """The main subgraph of a model and how many others there are."""
+    """One subgraph of a model, the main one unless asked otherwise, and how many there are.
+
+    open: reads another subgraph by its index. Raises BadInput where there is none.
+    """
 
     description: str
     subgraphs: int
+    open: Callable[[int], File]
     tensors: Sequence[FileTensor]
     operators: Sequence[FileOperator]
     inputs: tuple[int, ...]
@@ -133,16 +137,26 @@ def parse(data: bytes) -> File:
         subgraphs = _count(model.SubgraphsLength(), 0, meter, "the list of subgraphs")
     if not subgraphs:
         raise BadInput("holds no subgraph", where=MODEL_FILE, fix=REEXPORT)
-    with decoding("the main subgraph"):
-        main = model.Subgraphs(0)
-        inputs = _indices(main.InputsAsNumpy(), meter, "the list of inputs")
-        outputs = _indices(main.OutputsAsNumpy(), meter, "the list of outputs")
-    tensors = _tensors(main, _buffers(model, data, meter), meter)
-    operators = _operators(main, _codes(model, meter), len(tensors), meter)
-    for what, indices in (("input", inputs), ("output", outputs)):
-        for index in indices:
-            _check_index(index, len(tensors), f"the model's {what} list", low=0)
-    return File(description, subgraphs, tensors, operators, inputs, outputs)
+    with decoding("the list of buffers and operators"):
+        buffers, codes = _buffers(model, data, meter), _codes(model, meter)
+
+    def opened(index: int) -> File:
+        what = f"subgraph {index}" if index else "the main subgraph"
+        if not 0 <= index < subgraphs:
+            raise BadInput(f"calls {what}; the file has {subgraphs}", where=MODEL_FILE, fix=REEXPORT)
+        with decoding(what):
+            table = model.Subgraphs(index)
+            inputs = _indices(table.InputsAsNumpy(), meter, "the list of inputs")
+            outputs = _indices(table.OutputsAsNumpy(), meter, "the list of outputs")
+        tensors = _tensors(table, buffers, meter)
+        operators = _operators(table, codes, len(tensors), meter)
+        for kind, indices in (("input", inputs), ("output", outputs)):
+            for i in indices:
+                _check_index(i, len(tensors), f"the {kind} list of {what}" if index else f"the model's {kind} list",
+                             low=0)  # fmt: skip
+        return File(description, subgraphs, opened, tensors, operators, inputs, outputs)
+
+    return opened(0)
 
 
 def _count(count: int, size: int, meter: Meter, what: str) -> int:

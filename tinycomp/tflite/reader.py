@@ -15,17 +15,17 @@ from tinycomp import ir, ops
 from tinycomp.errors import BadInput, TinycompError, Unsupported
 from tinycomp.ir import Graph, Node, Tensor
 from tinycomp.ops.base import Codec, Source
+from tinycomp.ops.reshape import Reshape
 from tinycomp.tflite import tensors as convert
 from tinycomp.tflite.facts import OperatorFacts, Survey, notes, tensor_facts
 from tinycomp.tflite.file import MALFORMED, REEXPORT, File, FileOperator, Meter, parse
+from tinycomp.tflite.variables import BUILTINS, Variables, label
 
 _SAFE = (*MALFORMED, ArithmeticError, LookupError, AssertionError, AttributeError, NotImplementedError)
 _FOLD_MACS = 10_000_000  # what is folded is shape arithmetic and weights' preparation, never a layer
 _CONTROL_FLOW = ("it calls another subgraph", "export the model without control flow (unroll loops, freeze branches)")
-_STATE = ("it keeps state between inferences, which is not supported yet", "export the model without state")
 _REASONS: Mapping[str, tuple[str, str]] = {
-    "IF": _CONTROL_FLOW, "WHILE": _CONTROL_FLOW, "CALL": _CONTROL_FLOW, "CALL_ONCE": _STATE, "VAR_HANDLE": _STATE,
-    "READ_VARIABLE": _STATE, "ASSIGN_VARIABLE": _STATE,
+    "IF": _CONTROL_FLOW, "WHILE": _CONTROL_FLOW, "CALL": _CONTROL_FLOW,
     "CUSTOM": ("its code is not in the file", "express it with builtin operators"),
     "DENSIFY": ("its weights are stored sparse", "export the model with dense weights"),
 }  # fmt: skip
@@ -51,10 +51,15 @@ class _Reading:
     refused: set[int] = field(default_factory=set[int])  # tensors whose problem has been reported
     lost: set[int] = field(default_factory=set[int])  # would be constants, had the operator that makes them not failed
 
+    variables: Variables = field(default_factory=Variables)
+    initialiser: bool = False  # of variables, run once: it has no outputs
+
     def __post_init__(self) -> None:
         self.writers = {i: op for op in reversed(self.file.operators) for i in op.outputs}
         self.given = Counter(self.file.inputs)
         self.taken = {t.name for t in self.file.tensors}
+        self.running.update(t.index for t in self.file.tensors if t.variable)
+        self.variable = {t.name for t in self.file.tensors if t.variable}
         self.codecs = {codec.builtin: (o.name, codec) for o in ops.OPERATORS.values() for codec in o.codecs}
 
 
@@ -98,11 +103,7 @@ def survey(data: bytes, name: str = "model") -> Survey:
     data = bytes(data)
     reading = _Reading(parse(data), name, Meter(len(data)))
     file = reading.file
-    _inputs(reading)
-    for op in file.operators:
-        reading.operators.append(_operator(reading, op))
-        reading.running.update(i for i in op.outputs if i not in reading.made or reading.made[i].data is None)
-    _outputs(reading)
+    _body(reading)
     graph = None if reading.problems else _finished(reading)
     return Survey(
         name, file.description, tuple(tensor_facts(file.tensors[i]) for i in file.inputs),
@@ -111,12 +112,26 @@ def survey(data: bytes, name: str = "model") -> Survey:
     )  # fmt: skip
 
 
+def _body(reading: _Reading) -> None:
+    """Inputs, operators and outputs of one subgraph; what stands in the way is among the problems afterwards."""
+    _inputs(reading)
+    for op in reading.file.operators:
+        reading.operators.append(_operator(reading, op))
+        reading.running.update(i for i in op.outputs if i not in reading.made or reading.made[i].data is None)
+    _outputs(reading)
+
+
 def _finished(reading: _Reading) -> Graph | None:
     """The graph, checked; None where the check finds one more problem."""
-    names = [[reading.file.tensors[i].name for i in indices] for indices in (reading.file.inputs, reading.file.outputs)]
-    graph = Graph(reading.name, reading.tensors, tuple(reading.nodes), tuple(names[0]), tuple(names[1]))
+    inputs = tuple(reading.file.tensors[i].name for i in reading.file.inputs)
+    outputs = tuple(reading.made[i].name for i in reading.file.outputs)
+    graph = Graph(reading.name, reading.tensors, tuple(reading.nodes), inputs, outputs)
     try:
-        graph = ir.pruned(graph)
+        states = tuple(reading.variables.states())
+        # What nothing assigns is a constant.
+        fixed = {s.before: replace(graph.tensors[s.before], data=s.initial) for s in states if s.before == s.after}
+        kept = tuple(s for s in states if s.before not in fixed)
+        graph = ir.pruned(replace(graph, tensors={**graph.tensors, **fixed}, states=kept))
         ops.check(graph)
         return graph
     except TinycompError as error:
@@ -140,7 +155,7 @@ def _inputs(reading: _Reading) -> None:
 
 
 def _outputs(reading: _Reading) -> None:
-    if not reading.file.outputs:
+    if not reading.file.outputs and not reading.initialiser:
         reading.problems.append(BadInput("has no outputs", where="the model", fix=REEXPORT))
     for i in dict.fromkeys(reading.file.outputs):
         where = f"tensor {reading.file.tensors[i].name!r} (output of the model)"
@@ -209,6 +224,10 @@ def _operator(reading: _Reading, op: FileOperator) -> OperatorFacts:
 def _understood(reading: _Reading, op: FileOperator, name: str, codec: Codec | None) -> Literal["kept", "folded"]:
     """Turn the operator into a node, or into constants where all that it reads is constant."""
     where = f"{name} ({op.builtin})"
+    if op.builtin in BUILTINS:
+        return _variable(reading, op, where)
+    if op.builtin == "CALL_ONCE":
+        return _initialised(reading, op, where)
     if codec is None:
         raise _missing(reading, op)
     if codec.options and op.options_table and op.options_table != codec.options:
@@ -222,7 +241,11 @@ def _understood(reading: _Reading, op: FileOperator, name: str, codec: Codec | N
         return "folded"
     parsed = codec.read(Source(name, op.builtin, op.options, tuple(inputs), tuple(outputs)))
     names = tuple(_adopted(reading, t) for t in parsed.inputs)
-    node = Node(name, parsed.attrs, names, tuple(t.name for t in outputs))
+    following = tuple(_following(reading, t, where) for t in parsed.carried)
+    for t in parsed.inputs:
+        if t.name in reading.variable and t not in parsed.carried:
+            raise _stray(t, where)
+    node = Node(name, parsed.attrs, names, (*(t.name for t in outputs), *following))
     around = {n: reading.tensors[n] for n in (*node.inputs, *node.outputs)}
     running = tuple(dict.fromkeys(n for n in node.inputs if around[n].data is None))
     graph = Graph(reading.name, around, (node,), running, node.outputs)
@@ -236,6 +259,60 @@ def _understood(reading: _Reading, op: FileOperator, name: str, codec: Codec | N
                           fix="export with a static input shape; supported operators: `tinycomp ops`")  # fmt: skip
     reading.nodes.append(node)
     return "kept"
+
+
+def _variable(reading: _Reading, op: FileOperator, where: str) -> Literal["kept", "folded"]:
+    """An operator on a variable: no node, only a name for a tensor."""
+    counts = {"VAR_HANDLE": (0, 1), "READ_VARIABLE": (1, 1), "ASSIGN_VARIABLE": (2, 0)}[op.builtin]
+    if (len(op.inputs), len(op.outputs)) != counts:
+        raise BadInput(f"has {len(op.inputs)} inputs and {len(op.outputs)} outputs, not {counts[0]} and {counts[1]}",
+                       where=where, fix=REEXPORT)  # fmt: skip
+    variables = reading.variables
+    if op.builtin == "VAR_HANDLE":
+        variables.handle(op.outputs[0], op.options)
+        return "folded"
+    key = variables.key(op.inputs[0], where)
+    if op.builtin == "ASSIGN_VARIABLE":
+        variables.current[key] = _operand(reading, op, op.inputs[1], where)
+        return "folded"
+    t = _result(reading, op, op.outputs[0], where)
+    value = variables.read(key, t, where)
+    if value.quant != t.quant:  # the same bytes, read as other numbers
+        reading.nodes.append(Node(f"reshape_{op.index}", Reshape(t.shape), (value.name,), (t.name,)))
+        return "kept"
+    reading.made[op.outputs[0]] = value
+    return "folded"
+
+
+def _initialised(reading: _Reading, op: FileOperator, where: str) -> Literal["folded"]:
+    """CALL_ONCE: the variables that its subgraph assigns begin with those values, which must be constants."""
+    if reading.initialiser:
+        raise BadInput("stands in a subgraph that is itself called once", where=where, fix=REEXPORT)
+    file = reading.file.open(int(op.options.get("init_subgraph_index", 0)))
+    inner = _Reading(file, reading.name, reading.meter, initialiser=True)
+    _body(inner)
+    reading.problems += inner.problems
+    for key, t in inner.variables.current.items():
+        if t.data is None:
+            raise Unsupported(f"computes the initial value of the variable {label(key)!r}", where=where,
+                              fix="initialise variables with constants")  # fmt: skip
+        reading.variables.initial[key] = t.data
+    return "folded"
+
+
+def _following(reading: _Reading, t: Tensor, where: str) -> str:
+    """The tensor for the next value of a variable tensor. Raises Unsupported where it has one already."""
+    if t.name in reading.variables.carried:
+        raise _stray(t, where)
+    name = _adopted(reading, replace(t, name=f"{t.name}/next"))
+    reading.variables.carried[t.name] = (t, reading.tensors[name])
+    return name
+
+
+def _stray(t: Tensor, where: str) -> Unsupported:
+    return Unsupported("is a variable that belongs to another operator, or to none that keeps state",
+                       where=f"tensor {t.name!r}, read by {where}",
+                       fix="export the model again: one recurrent operator owns one variable")  # fmt: skip
 
 
 def _missing(reading: _Reading, op: FileOperator) -> Unsupported:

@@ -40,9 +40,6 @@ def tensor(t: FileTensor, where: str, *, runtime: bool, meter: Meter) -> Tensor:
     if dtype == "int4" and runtime:
         raise Unsupported("is int4 and computed or given at run time; int4 is for weights alone", where=where,
                           fix="export the model with int8 activations")  # fmt: skip
-    if t.variable:
-        raise Unsupported("is a variable, which keeps its value from one inference to the next; not supported yet",
-                          where=where, fix="export the model without state")  # fmt: skip
     if t.sparse:
         raise Unsupported("is stored sparse", where=where, fix="export the model with dense weights")
     _check_shape(t, dtype, where, runtime)
