@@ -50,7 +50,7 @@ def test_sums_up_to_the_last_that_fits(last: int, row: str, tmp_path: Path):
     values[:, 511] = last  # magnitudes of 4095 or 4096
     graph = replace(graph, tensors={**graph.tensors, "w": replace(graph.tensors["w"], data=values)})
     ops.check(graph)
-    assert int4_dsp.takes(values) == (last == -7)
+    assert int4_dsp.takes(graph.nodes[0], graph) == (last == -7)
     cases = [[np.full((1, 512), x, np.int8)] for x in (-128, 127)]
     program = check_on_core({"one": graph}, cases, "cortex-m4", tmp_path, natively=True)
     assert kernels(program) == {"one": row}

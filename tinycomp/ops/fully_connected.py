@@ -154,8 +154,7 @@ def _lower_int4(node: Node, graph: Graph) -> Leaf:
 
 
 def _takes_int4_dsp(node: Node, graph: Graph) -> bool:
-    weights = graph.constant(node.inputs[1])
-    return int4.is_int4(node, graph) and not _rounds_once(graph) and weights is not None and int4_dsp.takes(weights)
+    return not _rounds_once(graph) and int4_dsp.takes(node, graph)
 
 
 def _lower_int4_dsp(node: Node, graph: Graph) -> Leaf:

@@ -3,7 +3,8 @@
 A word of weights holds a pair of two elements (`dot.pairs`) for each of four channels: of channel c, the first in bits
 4c to 4c + 3, the second 16 above it. Shifted left by 12 − 4c and masked with 0xF000F000 it is the pair times 4096, as
 SMLAD takes it. Sums are therefore 4096 times too large, and exact where no order of additions leaves 32 bits: where a
-channel's magnitudes add up to `MOST` at most. The inner loops are in templates/helpers/nibbles2.c.j2 and nibbles1.c.j2.
+channel's magnitudes add up to `MOST` at most. The loops are in templates/helpers/nibble_sums2.c.j2 and
+parts/nibble_dots.j2; `requant_dsp.two_roundings` is the rescaling.
 """
 
 from __future__ import annotations
@@ -15,19 +16,37 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Const, Kernel, Leaf
-from tinycomp.ops import dot, int4, requant, window
+from tinycomp.ops import dot, int4, requant, requant_dsp, window
 from tinycomp.ops.conv2d_dsp import Walk
 
 MOST = 4095  # times 128 times 4096 is below 2^31
 DSP = frozenset({"dsp"})
-UNROLL = 2  # steps of the inner loops' bodies
-DENSE_HELPERS = ("load_word", "sxtb16", "widen1", "requantize", "clamp_int8", "smlad", "nibbles1")
-HELPERS = (*DENSE_HELPERS, "store_word", "widen2", "widen_window2", "copy_window", "nibbles2")
+UNROLL = 4  # steps of the inner loop's body
+DENSE_HELPERS = ("load_word", "sxtb16", "widen1", "clamp_int8", "smlad", "nibbles1")
+HELPERS = (*DENSE_HELPERS, "store_word", "widen2", "widen_window2", "copy_window", "nibble_sums2", "nibbles2")
 
 
-def takes(weights: Array) -> bool:
-    """The sums fit. weights: [channels, inner]."""
-    return int(np.abs(weights.astype(np.int64)).sum(axis=1).max()) <= MOST
+def takes(node: Node, graph: Graph) -> bool:
+    """int4 weights whose sums fit, and a rescaling that is proven exact."""
+    if not int4.is_int4(node, graph) or _rescaling(node, graph) is None:
+        return False
+    flat, _ = _channels(node, graph)
+    return int(np.abs(flat.astype(np.int64)).sum(axis=1).max()) <= MOST
+
+
+def _channels(node: Node, graph: Graph) -> tuple[Array, Array]:
+    """Weights as [channels, inner] and the bias with the zero point folded in."""
+    x, w, b = graph.ins(node)
+    assert w.data is not None  # `infer` has refused others
+    assert b.data is not None
+    flat = w.data.reshape(w.shape[0], -1)
+    return flat, requant.folded_bias(b.data, flat, x.zero_point)
+
+
+def _rescaling(node: Node, graph: Graph) -> requant_dsp.TwoRoundings | None:
+    (x, w, _), out, (flat, bias) = graph.ins(node), graph.out(node), _channels(node, graph)
+    multipliers = requant.channel_multipliers(x, w, out, w.shape[0])
+    return requant_dsp.two_roundings(multipliers, dot.sums(bias, flat), out.zero_point)
 
 
 def steps_of(inner: int, run: int) -> int:
@@ -51,22 +70,18 @@ def stream(weights: Array, run: int) -> Array:
 
 
 def ends(node: Node, graph: Graph) -> Array:
-    """Bias with the zero point folded in, mantissa and shift of each channel, int32 [channels, 3]."""
-    (x, w, b), out = graph.ins(node), graph.out(node)
-    assert w.data is not None  # `infer` has refused others
-    assert b.data is not None
-    m = requant.channel_multipliers(x, w, out, w.shape[0])
-    return np.stack([requant.folded_bias(b.data, w.data, x.zero_point), m.mantissa, m.shift], axis=1).astype(np.int32)
+    """Bias, mantissa, offset and right shift of each channel, int32 [channels, 4]."""
+    found, (_, bias) = _rescaling(node, graph), _channels(node, graph)
+    assert found is not None  # `accepts` has asked
+    return np.stack([bias, found.mantissa, found.offset, found.right], axis=1).astype(np.int32)
 
 
 def _leaf(node: Node, graph: Graph, activation: str, run: int, columns: int, copied: int = 0) -> Leaf:
     """Scratch: `columns` in 16 bits, then `copied` bytes."""
-    (_, w, _), out = graph.ins(node), graph.out(node)
-    assert w.data is not None  # `infer` has refused others
-    flat = w.data.reshape(w.shape[0], -1)
+    out, (flat, _) = graph.out(node), _channels(node, graph)
     steps = steps_of(flat.shape[1], run)
     low, high = qmath.activation_range(activation, out.dtype, out.scale, out.zero_point)
-    numbers = {"steps": steps, "channels": w.shape[0], "out_zero": out.zero_point, "low": low, "high": high}
+    numbers = {"steps": steps, "channels": len(flat), "low": low, "high": high}
     consts = (Const("weights", stream(flat, run)), Const("requant", ends(node, graph)))
     return Leaf({}, numbers, consts, 4 * steps * columns + copied, frozenset(numbers))
 
@@ -81,10 +96,8 @@ def lower_dense(node: Node, graph: Graph, activation: str, vectors: int) -> Leaf
 
 def _takes_window(node: Node, graph: Graph, walk: Walk) -> bool:
     x, w, _ = graph.ins(node)
-    if not int4.is_int4(node, graph) or w.shape[3] != x.shape[3] or (walk.dilation != 1 and w.shape[2] > 1):
-        return False
-    assert w.data is not None  # `infer` has refused others
-    return takes(w.data.reshape(w.shape[0], -1))
+    apart = w.shape[3] != x.shape[3] or (walk.dilation != 1 and w.shape[2] > 1)
+    return not apart and takes(node, graph)
 
 
 def _lower_window(node: Node, graph: Graph, walk: Walk) -> Leaf:
