@@ -16,7 +16,7 @@ help:
 	@echo "make quick   the tests that are not slow, for the inner loop"
 	@echo "make lint    ruff and pyright alone"
 	@echo "make setup-emulators   compilers, QEMU and PlatformIO's build tool for the emulated boards"
-	@echo "make bench   build time, start-up time, growth with model size"
+	@echo "make bench   build time, start-up time, growth with model size, speed of the emitted code"
 	@echo "make clean   remove $(VENV), build/ and caches"
 
 demo: $(VENV)/.installed compiler
@@ -39,6 +39,7 @@ setup-emulators: $(VENV)/.installed
 
 bench: $(VENV)/.installed compiler
 	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/speed.py
 
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis

@@ -15,13 +15,13 @@ import tinycomp
 from tinycomp import frontend, regions
 from tinycomp.emit import library as emit_library
 from tinycomp.emit import project as emit_project
-from tinycomp.errors import BadInput, DoesNotFit, Unsupported
+from tinycomp.errors import BadInput, DoesNotFit
 from tinycomp.frontend import Front, Kind, Model
 from tinycomp.ir import Reference
 from tinycomp.lower import lower
 from tinycomp.program import Opt, Program, Recipe, Stream
 from tinycomp.quantize.convert import Converted
-from tinycomp.report import encode, figures, html, memory, quantization, text
+from tinycomp.report import encode, figures, html, memory, quantization, speed, text
 from tinycomp.target import Board, Budget, load_board
 
 MANIFEST = "tinycomp.json"
@@ -64,16 +64,14 @@ class Build:
 
 
 def compile_model(model: Model, options: Options, converted: Converted | None = None) -> Build:
-    """Compile. Raises BadInput, Unsupported; that it does not fit is in the report, not an error here.
+    """Compile. That the result does not fit is in the report, not an error here.
 
-    converted: how the model was quantized on the way, for the report.
+    converted: how the model was quantized on the way, for the report. Raises BadInput, Unsupported (also for a time
+    budget that nothing can check).
     """
     board = load_board(options.board)
     framework = board.framework(options.framework)
     budget = Budget.of(board, options.flash, options.ram, options.max_ms, framework=framework)
-    if options.max_ms is not None:
-        raise Unsupported("a time budget cannot be checked yet: no cycle model is built in", where="--max-ms",
-                          fix="leave it out and measure on the board")  # fmt: skip
     name = emit_library.checked_name(options.name) if options.name else emit_library.c_name(model.name)
     front = frontend.front(model, options.reference)
     rooms = regions.rooms(board, framework, budget, options.regions)
@@ -83,12 +81,14 @@ def compile_model(model: Model, options: Options, converted: Converted | None = 
     facts = figures.collect(model, front, program, board, budget, sources, name, limits)
     if converted is not None:
         facts = quantization.with_accuracy(facts, converted)
+    speed.require_known(facts, board)
     return Build(model, options, board, budget, framework, name, front, program, sources, facts)
 
 
 def require_fit(build: Build) -> None:
-    """Raise DoesNotFit, naming the layer and the tensors at the peak, where the board's budget is exceeded."""
+    """Raise DoesNotFit where the board's budget is exceeded: by the tensors at the peak, the weights, or the time."""
     problem = memory.verdict(build.report, build.program, build.board, build.budget)
+    problem = problem or speed.verdict(build.report, build.board)
     if problem is not None:
         raise DoesNotFit(problem.what, where=problem.where, fix=problem.fix)
 

@@ -114,6 +114,13 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
     }
 
 
+def kernels(program: Program) -> str:
+    """The C of the program's kernels and of the helpers that they call, as NAME.c has it."""
+    env = environment()
+    functions = [_function(env, f, program)[0] for f in program.functions]
+    return "\n\n".join([*_helpers(env, program, functions), *functions]) + "\n"
+
+
 def _includes(texts: list[str]) -> list[str]:
     """The standard headers that the kernels call: <math.h> for float functions, <string.h> for copies."""
     text = "\n".join(texts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tinycomp
-from tinycomp import frontend, ops
+from tinycomp import cost, frontend, ops
 from tinycomp.frontend import Front, Model
 from tinycomp.layout import SRAM
 from tinycomp.program import Program, Step
@@ -29,13 +29,15 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         ram += constants  # that flash is read by words alone, so the linker keeps constant arrays in RAM
     flash = constants + code["value"]
     fullest = memory.peak(program)
+    time = cost.program(program, board.core)
+    latency = time.milliseconds(board.clock_hz)
     return {
         "tool_version": tinycomp.__version__,
         "model": {"name": name, "sha256": model.sha256, "source": model.path.rsplit("/", 1)[-1]},
         "board": {"id": board.id, "title": board.title, "core": board.core.id, "clock_hz": board.clock_hz},
         "budget": {"flash": budget.flash, "ram": budget.ram, "max_ms": budget.max_ms,
                    "fits": ram <= budget.ram and all(n <= limits[r] for r, n in program.layout.others.items())
-                   and flash <= budget.flash},
+                   and flash <= budget.flash and _in_time(latency, budget.max_ms)},
         "reference": front.graph.reference,
         "arena_bytes": program.arena,
         "regions": [{"name": r, "arena_bytes": n, "budget": limits[r]} for r, n in program.layout.sizes.items()],
@@ -48,15 +50,16 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "stack_bytes": None,
         "macs": frontend.macs(front.source),
         "macs_live": frontend.macs(front.graph),
-        "cycles": {"value": None, "how": None},
-        "latency_ms": None,
-        "energy_uj": None,
+        "cycles": {"value": _whole(time.cycles), "how": None if time.cycles is None else time.how},
+        "instructions": {"value": _whole(time.instructions), "how": None if time.instructions is None else time.how},
+        "latency_ms": _rounded(latency),
+        "energy_uj": _rounded(time.microjoules(board.energy_uj_per_mcycle)),
         "accuracy": None,
         "inputs": [_port(front, t) for t in front.graph.inputs],
         "outputs": [{**_port(front, t), "storage": spans.storage_of(program, t)} for t in front.graph.outputs],
         "passes": [{"name": p.name, "exact": p.exact, "before": vars(p.before), "after": vars(p.after)}
                    for p in front.passes],
-        "layers": [_layer(i, s, program) for i, s in enumerate(program.steps)],
+        "layers": [_layer(i, s, program, time) for i, s in enumerate(program.steps)],
         "stream": program.recipe.stream,
         "memory": {"lower_bound": program.layout.lower_bound, "layer_by_layer": program.layer_by_layer,
                    "peak_layer": fullest.step, "peak": memory.listed(fullest),
@@ -72,7 +75,21 @@ def _port(front: Front, name: str) -> dict[str, Any]:
             "zero_point": t.zero_point if quantized else None}  # fmt: skip
 
 
-def _layer(index: int, step: Step, program: Program) -> dict[str, Any]:
+def _in_time(latency: float | None, limit: float | None) -> bool:
+    """A limit that cannot be checked is refused before there is a report."""
+    return latency is None or limit is None or latency <= limit
+
+
+def _whole(cycles: float | None) -> int | None:
+    return None if cycles is None else round(cycles)
+
+
+def _rounded(value: float | None) -> float | None:
+    """Four digits, which is more than the model is good for."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+def _layer(index: int, step: Step, program: Program, time: cost.Cost) -> dict[str, Any]:
     out = program.graph.out(step.node)
     stored = sum(d.array.nbytes for d in step.data)
     weights = min(sum(t.bytes for t in weights_of(step.node, program.graph)), stored)
@@ -80,7 +97,9 @@ def _layer(index: int, step: Step, program: Program) -> dict[str, Any]:
         "index": index, "name": step.node.name, "op": step.node.op, "kernel": step.function.kernel,
         "shape": list(out.shape), "macs": step.macs,
         "weights_bytes": weights, "tables_bytes": stored - weights,
-        "cycles": None, "window_rows": _window(step, program),
+        "cycles": _whole(time.per_step[index]) if time.unit == "cycles" else None,
+        "instructions": _whole(time.per_step[index]) if time.unit == "instructions" else None,
+        "window_rows": _window(step, program),
         "inputs": [spans.storage_of(program, t) for t in step.node.inputs if program.graph.tensors[t].data is None],
         "outputs": [spans.storage_of(program, t) for t in step.node.outputs],
         "segment": next(i for i, run in enumerate(program.runs) if run.first <= index < run.end),

@@ -31,7 +31,7 @@ def short(name: str, width: int = 48) -> str:
 
 def sections(report: Mapping[str, Any]) -> list[Section]:
     """What there is to say of a build, most important first."""
-    rest = (_flash, _memory, _passes, _layers, _warnings)
+    rest = (_time, _flash, _memory, _passes, _layers, _warnings)
     return [_budget(report), *accuracy(report), *(part(report) for part in rest)]
 
 
@@ -80,6 +80,21 @@ def accuracy(r: Mapping[str, Any]) -> list[Section]:
     return [*made, Section("Corrections", ("", "before", "after", "kept"), "<>>>", steps, notes if steps else ())]
 
 
+def _time(r: Mapping[str, Any]) -> Section:
+    value, counted, limit = r["cycles"]["value"], r["instructions"]["value"], r["budget"]["max_ms"]
+    if counted is not None:
+        return Section("Work of one inference", ("", ""), "<>", (("instructions", number(counted)),),
+                       (r["instructions"]["how"],))  # fmt: skip
+    if value is None:
+        return Section("Time", notes=(f"not known: {r['board']['core']} or a kernel of this build has no cycle model",))
+    mhz, budget = f"{r['board']['clock_hz'] / 1e6:g}", "" if limit is None else f" of {limit:g} ms allowed"
+    rows = (("cycles", number(value)), (f"at {mhz} MHz", f"{r['latency_ms']:g} ms{budget}"))
+    if r["energy_uj"] is not None:
+        rows = (*rows, ("energy", f"{r['energy_uj']:g} µJ"))
+    notes = (f"{r['cycles']['how']}; memory without wait states, no interrupts",)
+    return Section("Time of one inference (modelled)", ("", ""), "<>", rows, notes)
+
+
 def _flash(r: Mapping[str, Any]) -> Section:
     code = r["code_bytes"]
     rows = (("weights", number(r["weights_bytes"])), ("biases and tables", number(r["tables_bytes"])),
@@ -122,12 +137,14 @@ def _passes(r: Mapping[str, Any]) -> Section:
 
 
 def _layers(r: Mapping[str, Any]) -> Section:
+    unit = "cycles" if r["instructions"]["how"] is None else "instructions"
     rows = tuple(
         (str(layer["index"]), layer["name"], layer["kernel"], "×".join(map(str, layer["shape"])), number(layer["macs"]),
-         number(layer["weights_bytes"]), number(layer["cycles"]))
+         number(layer["weights_bytes"]), number(layer[unit]))
         for layer in r["layers"]
     )  # fmt: skip
-    return Section("Layers", ("#", "layer", "kernel", "output", "MACs", "weights", "cycles"), "><<>>>>", rows)
+    title = "Layers (cycles: modelled)" if r["cycles"]["how"] is not None else "Layers"
+    return Section(title, ("#", "layer", "kernel", "output", "MACs", "weights", unit), "><<>>>>", rows)
 
 
 def _warnings(r: Mapping[str, Any]) -> Section:

@@ -97,8 +97,8 @@ def library_flags(library: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def build(job: Job, core: Core, memory: Memory, out: Path) -> Firmware:
-    """Compile and link both programs into `out`.
+def build(job: Job, core: Core, memory: Memory, out: Path, *, clean: bool = True) -> Firmware:
+    """Compile and link both programs into `out`; not clean: the layered one alone.
 
     Raises ToolMissing without the compiler; Unsupported where its library lacks floating point; OutputsDiffer where
     something does not compile.
@@ -111,7 +111,7 @@ def build(job: Job, core: Core, memory: Memory, out: Path) -> Firmware:
     marked = (f"-D{job.name.upper()}_PROFILE", "-include", str(out / "profile_marks.h"))
     jobs = [
         *_compilations(common, "", (), out),
-        *_compilations(models, "clean_", (), out),
+        *(_compilations(models, "clean_", (), out) if clean else ()),
         *_compilations(models, "layered_", marked, out),
     ]
     flags = [*core.flags, *job.flags, "-ffunction-sections", "-fdata-sections", "-I", str(job.source)]
@@ -119,7 +119,7 @@ def build(job: Job, core: Core, memory: Memory, out: Path) -> Firmware:
     shared = [str(out / f"{part.stem}.o") for part in common]
     with ThreadPoolExecutor(4) as pool:
         _check(pool.map(_call, [[compiler, *flags, *more] for more in jobs]), core)
-    for variant in ("clean", "layered"):
+    for variant in ("clean", "layered") if clean else ("layered",):
         objects = [*shared, *(str(out / f"{variant}_{part.stem}.o") for part in models)]
         _check([_call([compiler, *link, *objects, "-lm", "-o", str(out / f"{variant}.elf")])], core)
     return Firmware(out / "clean.elf", out / "layered.elf")

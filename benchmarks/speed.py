@@ -1,0 +1,201 @@
+"""Every reference model on every counted core, streamed or not: instructions, cycles, memory, beside other tools.
+
+    python benchmarks/speed.py [--cores CORE,...] [--models MODEL,...] [--streams off,on,push] [-o FILE.json]
+
+Prints a table and writes build/speed.json. The models are optional and read from ../shared/models. Figures of
+other tools are data in peers.toml. Prints figures and asserts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cost_grid
+
+from tinycomp import cost, frontend
+from tinycomp.emit.library import Identity, library
+from tinycomp.errors import TinycompError
+from tinycomp.harness.counting import arm, firmware, plugin, profile, program
+from tinycomp.lower import lower
+from tinycomp.program import Recipe, Stream
+from tinycomp.report import size
+from tinycomp.target import load_core
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "models"
+PEERS: Mapping[str, Any] = tomllib.loads((ROOT / "benchmarks" / "peers.toml").read_text())
+MODELS = ("kws_int8", "vww_int8", "ic_int8", "ad_int8", "person_detect", "sww_int8", "micro_speech_quantized",
+          "hello_world_int8")  # fmt: skip
+CORES = ("cortex-m4", "cortex-m33", "cortex-m7", "cortex-m3", "cortex-m0plus", "cortex-m55", "rv32imc", "xtensa-lx106")
+STREAMS: tuple[Stream, ...] = ("off", "on", "push")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One build. Sizes in bytes; None where a figure is not known.
+
+    layer_error: the largest relative error of a predicted layer that has at least 1 % of the cycles.
+    """
+
+    model: str
+    core: str
+    stream: str
+    instructions: int
+    cycles: int | None
+    cycles_per_mac: float | None
+    predicted: float | None
+    error: float | None
+    layer_error: float | None
+    arena: int
+    flash: int
+    code: int | None
+    peer_cycles: int | None
+    peer_instructions: int | None
+    peer_arena: int | None
+    record_mcycles: float | None
+
+
+def run(job: tuple[str, str, Stream]) -> Figures | str:
+    """Figures of one build, or why there are none."""
+    try:
+        return _measure(*job)
+    except TinycompError as error:
+        return f"{' '.join(job)}: {error.what}"
+
+
+def _measure(model: str, core_id: str, stream: Stream) -> Figures:
+    core, front = load_core(core_id), frontend.front(frontend.load(SHARED / f"{model}.tflite"))
+    made = lower(front.graph, Recipe("speed", stream), core.features)
+    sources = library(made, Identity("net", "0" * 64))
+    emulated = core.id in arm.MODELS
+    memory = profile.UNICORN_MEMORY if emulated else plugin.MACHINES[core.id].memory
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "src", Path(folder) / "out"
+        source.mkdir()
+        out.mkdir()
+        for file, text in sources.items():
+            (source / file).write_text(text)
+        case = cost_grid.inputs_of(made.graph)
+        job = firmware.Job(source, "net", made.graph, len(made.steps), case, core.optimise, made.pushed)
+        built = firmware.build(job, core, memory, out)
+        count = arm.count if emulated else plugin.count
+        total = count(program.read(built.clean), core, job.layers).windows[job.layers]
+        layers = count(program.read(built.layered), core, job.layers).windows[: job.layers]
+    predicted, macs, code = cost.program(made, core), frontend.macs(front.graph), size.measure(sources, "net", core)
+    counted = [w.instructions if w.cycles is None else w.cycles for w in layers]
+    work = total.instructions if total.cycles is None else total.cycles
+    peers, record = PEERS["modelled"], PEERS["record"]["mcycles"]
+    return Figures(
+        model, core_id, stream, total.instructions, total.cycles,
+        total.cycles / macs if total.cycles is not None and macs else None, predicted.total,
+        predicted.total / work - 1 if predicted.total is not None and work else None,
+        _layer_error(predicted.per_step, counted), made.arena,
+        made.weights_bytes + made.tables_bytes + (code or 0), code,
+        peers["cycles"].get(core_id, {}).get(model), peers["instructions"].get(core_id, {}).get(model),
+        peers["arena"].get(model), record.get(core_id, {}).get(model),
+    )  # fmt: skip
+
+
+def _layer_error(predicted: Sequence[float | None], counted: Sequence[int]) -> float | None:
+    total = sum(counted)
+    off = [abs(p / c - 1) for p, c in zip(predicted, counted, strict=True) if p is not None and c and c >= total / 100]
+    return max(off, default=None)
+
+
+COLUMNS = (
+    ("model", 22), ("core", 13), ("stream", 6), ("instructions", 12), ("cycles", 11), ("cyc/MAC", 7), ("peer", 11),
+    ("ratio", 6), ("record M", 8), ("pred. err", 9), ("layer err", 9), ("arena", 7), ("flash", 8), ("code", 6),
+)  # fmt: skip
+
+
+def _line(f: Figures) -> str:
+    def percent(value: float | None) -> str:
+        return "–" if value is None else f"{100 * value:+.1f} %"
+
+    ours, peer = (f.cycles, f.peer_cycles) if f.cycles is not None else (f.instructions, f.peer_instructions)
+    cells = (
+        f.model, f.core, f.stream, f"{f.instructions:,}", "–" if f.cycles is None else f"{f.cycles:,}",
+        "–" if f.cycles_per_mac is None else f"{f.cycles_per_mac:.2f}", "–" if peer is None else f"{peer:,}",
+        "–" if not peer else f"{ours / peer:.2f}", "–" if f.record_mcycles is None else f"{f.record_mcycles:g}",
+        percent(f.error), percent(f.layer_error), f"{f.arena:,}", f"{f.flash:,}",
+        "–" if f.code is None else f"{f.code:,}",
+    )  # fmt: skip
+    return _aligned(cells)
+
+
+def _aligned(cells: Sequence[str]) -> str:
+    """Three words to the left, numbers to the right."""
+    return "  ".join(
+        f"{c:{'<' if i < 3 else '>'}{w}}" for i, (c, (_, w)) in enumerate(zip(cells, COLUMNS, strict=True))
+    )
+
+
+def _jobs(models: Sequence[str], cores: Sequence[str], streams: Sequence[Stream]) -> Iterator[tuple[str, str, Stream]]:
+    for model in models:
+        if (SHARED / f"{model}.tflite").is_file():
+            yield from ((model, core, stream) for core in cores for stream in streams)
+        else:
+            print(f"{model}: not measured, there is no {SHARED / model}.tflite")
+
+
+def _some(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Reads a list of names, each as it is known or its end: m4 is cortex-m4."""
+
+    def read(text: str) -> list[str]:
+        found = [next((k for k in known if k == name or k.endswith(f"-{name}")), None) for name in text.split(",")]
+        if None in found:
+            raise argparse.ArgumentTypeError(f"known are {', '.join(known)}")
+        return [name for name in found if name is not None]
+
+    return read
+
+
+def _overhead(found: Sequence[Figures]) -> Iterator[str]:
+    """What streaming adds to layer after layer, and what it saves."""
+    plain = {(f.model, f.core): f for f in found if f.stream == "off"}
+    for f in found:
+        base = plain.get((f.model, f.core))
+        if base is not None and f.stream != "off":
+            ours, theirs = (g.instructions if g.cycles is None else g.cycles for g in (f, base))
+            more = f"{100 * (ours / theirs - 1):+7.2f} %"
+            yield f"{f.model:22}  {f.core:13}  {f.stream:6}  {more}  {f.arena:,} of {base.arena:,}"
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description="compare emitted code on emulated cores")
+    parser.add_argument("--models", type=_some(MODELS), default=list(MODELS))
+    parser.add_argument("--cores", type=_some(CORES), default=list(CORES))
+    parser.add_argument("--streams", type=_some(STREAMS), default=list(STREAMS))
+    parser.add_argument("-o", "--out", type=Path, default=ROOT / "build" / "speed.json")
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    if not SHARED.is_dir():
+        print(f"speed: not measured, the reference models ({SHARED}) are not here")
+        return
+    jobs = list(_jobs(args.models, args.cores, args.streams))
+    found: list[Figures] = []
+    print("cycles: modelled, zero wait states; --opt speed; peer: the same measure of another tool (peers.toml)")
+    print(_aligned([name for name, _ in COLUMNS]))
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for answer in pool.map(run, jobs):
+            print(answer if isinstance(answer, str) else _line(answer), flush=True)
+            if isinstance(answer, Figures):
+                found.append(answer)
+    print("streaming: work beside layer after layer, bytes of arena")
+    for line in _overhead(found):
+        print(line)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps([asdict(f) for f in found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
