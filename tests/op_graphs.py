@@ -20,6 +20,7 @@ from tinycomp.ops import (
     depth_space,
     depthwise_conv2d,
     dequantize,
+    elementwise,
     fill,
     fully_connected,
     gather,
@@ -31,6 +32,7 @@ from tinycomp.ops import (
     mul,
     pack,
     pad,
+    pairwise,
     quantize,
     range_,
     reduce_prod,
@@ -153,6 +155,12 @@ RUNNING: dict[str, Callable[[], Graph]] = {
     "depthwise_conv2d": lambda: convolution(_D((1, 1), (1, 1), (1, 1, 1, 1), "relu"), 1, 3, 3, 3),
     "depthwise_conv2d, multiplier": lambda: convolution(_D((1, 1), (2, 2)), 1, 2, 2, 6, dtype="float32"),
     "dequantize": lambda: single(dequantize.Dequantize(), [image()], activation("out", SHAPE, "float32")),
+    "elementwise": lambda: unary(elementwise.Elementwise("hard_swish")),
+    "elementwise, negative": lambda: unary(elementwise.Elementwise("neg"), "float32"),
+    "pairwise": lambda: binary(pairwise.Pairwise("none", "maximum"), output=HALF),
+    "pairwise, truth": lambda: single(
+        pairwise.Pairwise("none", "less"), [image(), replace(image(), name="y")], activation("out", SHAPE, "bool")
+    ),
     "fully_connected": lambda: dense(),
     "fully_connected, dimensions kept": lambda: dense("float32", rank=3),
     "leaky_relu": lambda: unary(leaky_relu.LeakyRelu(0.125)),

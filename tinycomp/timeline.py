@@ -178,7 +178,7 @@ def _takes_over(
     operands = {t.name: taps for t, taps in zip(ops.operands(c.node, graph), c.access.operands, strict=True)}
     for k in ops.operator(c.node).inplace:
         t = graph.tensors[c.node.inputs[k]]
-        if t.data is not None or t.bytes != out.bytes or t.row_bytes != out.row_bytes:
+        if t.data is not None or t.elements != out.elements or t.row_bytes != out.row_bytes:
             continue
         taps = operands[t.name]
         a, b = storages[storage_of[t.name]], storages[storage_of[out.name]]

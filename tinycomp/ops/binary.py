@@ -20,7 +20,7 @@ DTYPES: list[tuple[DType, ...]] = [
     ("int8", "int8", "int8"), ("int16", "int16", "int16"), ("float32", "float32", "float32"),
     ("int32", "int32", "int32"),
 ]  # fmt: skip
-MAX_LOOPS = 4
+MAX_LOOPS = 5
 HELPERS = ("requantize", "clamp_int8", "clamp_int16")  # of the portable kernels on integers
 
 
@@ -60,11 +60,7 @@ def infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     """The broadcast shape. Raises BadInput where there is none, Unsupported for dtypes and for a deeper loop nest."""
     require_dtype(node, graph, DTYPES)
     (a, b), out, where = graph.ins(node), graph.out(node), f"{node.name} ({node.op})"
-    try:
-        shape = np.broadcast_shapes(a.shape, b.shape)
-    except ValueError:
-        raise BadInput(f"the shapes {list(a.shape)} of {a.name!r} and {list(b.shape)} of {b.name!r} do not broadcast",
-                       where=where, fix="export the model again") from None  # fmt: skip
+    shape = broadcast(node, a, b)
     if is_quantized(node, graph):
         for t in (a, b, out):
             require_per_tensor(node, t)
@@ -72,10 +68,21 @@ def infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     if out.dtype == "int32" and attrs(node).activation != "none":
         raise Unsupported(f"int32 with the fused activation {attrs(node).activation} is not supported", where=where,
                           fix="use a separate activation layer")  # fmt: skip
+    return ((shape, out.dtype),)
+
+
+def broadcast(node: Node, a: Tensor, b: Tensor) -> Shape:
+    """The shape that two operands make. Raises BadInput where there is none, Unsupported for a deeper loop nest."""
+    where = f"{node.name} ({node.op})"
+    try:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        raise BadInput(f"the shapes {list(a.shape)} of {a.name!r} and {list(b.shape)} of {b.name!r} do not broadcast",
+                       where=where, fix="export the model again") from None  # fmt: skip
     if len(nest(a.shape, b.shape, shape)) > MAX_LOOPS:
         raise Unsupported(f"broadcasting {list(a.shape)} with {list(b.shape)} takes more than {MAX_LOOPS} nested loops",
-                          where=where, fix="reshape to four dimensions or fewer before it")  # fmt: skip
-    return ((shape, out.dtype),)
+                          where=where, fix=f"reshape to {MAX_LOOPS} dimensions or fewer before it")  # fmt: skip
+    return shape
 
 
 def access(node: Node, graph: Graph) -> Access:
@@ -125,11 +132,14 @@ def _steps(shape: Shape, rank: int) -> list[int]:
     return [0 if d == 1 else int(np.prod(full[i + 1 :])) for i, d in enumerate(full)]
 
 
-def leaf(node: Node, graph: Graph, params: Mapping[str, Param], numbers: Mapping[str, int]) -> Leaf:
+def leaf(
+    node: Node, graph: Graph, params: Mapping[str, Param], numbers: Mapping[str, int], tables: tuple[Const, ...] = ()
+) -> Leaf:
     """The kernel data that every element-wise kernel of two operands needs.
 
     loops: how many; n0…: their counts. a0…, b0…: the steps of all but the innermost, where moves_a, moves_b say that
     there is one; step_a, step_b: the innermost's, 0 or 1. from_a, from_b: the C expressions for the operands.
+    tables follow the constant operands.
     """
     (a, b), out = graph.ins(node), graph.out(node)
     skip = _leading(out) if access(node, graph).kind == "window" else 0
@@ -139,14 +149,14 @@ def leaf(node: Node, graph: Graph, params: Mapping[str, Param], numbers: Mapping
     for i, loop in enumerate(loops[:-1]):
         sizes |= {name: step for name, step in ((f"a{i}", loop.a), (f"b{i}", loop.b)) if step}
     own: dict[str, Param] = {
-        "type": c_type(out), "wide": "float" if out.dtype == "float32" else "int32_t",
+        "type": c_type(a), "wide": "float" if a.dtype == "float32" else "int32_t", "type_out": c_type(out),
         "loops": len(loops), "step_a": loops[-1].a, "step_b": loops[-1].b,
         "moves_a": tuple(loop.a > 0 for loop in loops[:-1]), "moves_b": tuple(loop.b > 0 for loop in loops[:-1]),
         "from_a": "c0" if a.data is not None else "rows[0]",
         "from_b": "c0" if b.data is not None else "rows[0]" if a.data is not None else "rows[1]",
     }  # fmt: skip
     consts = tuple(Const("weights", t.data) for t in (a, b) if t.data is not None)
-    return Leaf({**own, **params}, {**sizes, **numbers}, consts)
+    return Leaf({**own, **params}, {**sizes, **numbers}, (*consts, *tables))
 
 
 def lower_plain(node: Node, graph: Graph) -> Leaf:

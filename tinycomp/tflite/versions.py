@@ -15,7 +15,7 @@ from tinycomp.ir import Tensor
 _INT8_2: Mapping[str, int] = {"int8": 2}
 _INT8_2_INT16_3: Mapping[str, int] = {"int8": 2, "int16": 3}
 BY_DTYPE: Mapping[str, Mapping[str, int]] = {
-    "ABS": {"int8": 2, "uint8": 2, "int16": 3, "int32": 5},
+    "ABS": {"int8": 2, "uint8": 2, "int16": 3},
     "ADD": {"int8": 2, "int16": 3, "int64": 4},
     "ARG_MAX": {"int8": 2, "bool": 3},
     "ARG_MIN": {"int8": 2, "bool": 3},
