@@ -22,6 +22,7 @@ from tinycomp.ops import (
     conv2d_int16,
     conv2d_mve,
     conv2d_swar,
+    hybrid,
     int16,
     requant,
     swar,
@@ -108,6 +109,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     wide = np.float32 if xt.dtype == "float32" else np.float64  # float64 sums of such products are exact
     seen = window.windows(x, (w.shape[1], w.shape[2]), a.stride, a.dilation, a.padding, zero).astype(wide) - wide(zero)
     parts = np.split(seen, groups, axis=5) if groups > 1 else [seen]
+    w = hybrid.real(wt, w) if xt.dtype == "float32" else w
     kernels = np.split(w.astype(wide), groups, axis=0) if groups > 1 else [w.astype(wide)]
     acc = np.concatenate(
         [np.tensordot(p, k, axes=((3, 4, 5), (1, 2, 3))) for p, k in zip(parts, kernels, strict=True)], axis=3
@@ -150,7 +152,9 @@ def _lower(node: Node, graph: Graph) -> Leaf:
         "groups": x.shape[3] // w.shape[3], "activation": a.activation,
     }  # fmt: skip
     if x.dtype == "float32":
-        return Leaf(params, numbers, (Const("weights", w.data), Const("bias", b.data)))
+        scales = hybrid.scale_consts(node, graph, out.shape[3])
+        params |= {"weight": c_type(w)}
+        return Leaf(params, numbers, (Const("weights", w.data), Const("bias", b.data), *scales))
     m = requant.channel_multipliers(x, w, out, out.shape[3])
     low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
     bias = requant.folded_bias(b.data, w.data, x.zero_point)

@@ -13,7 +13,7 @@ import numpy as np
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Access, Taps
-from tinycomp.ops import depthwise_dsp, depthwise_mve, depthwise_portable, int16, requant, window
+from tinycomp.ops import depthwise_dsp, depthwise_mve, depthwise_portable, hybrid, int16, requant, window
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 from tinycomp.ops.depthwise_attrs import DepthwiseConv2D, attrs, kernel_size, reduces
 
@@ -74,6 +74,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     real = xt.dtype == "float32"
     zero, wide = (0, np.float32) if real else (xt.zero_point, np.int64)
     seen = window.windows(x, kernel_size(wt), a.stride, a.dilation, a.padding, zero)
+    w = hybrid.real(wt, w) if real else w
     taps, multiplier = w[0].astype(wide), w.shape[3] // x.shape[3]
     acc = np.zeros((*seen.shape[:3], taps.shape[2]), wide)
     for k, t in np.ndindex(taps.shape[:2]):  # TFLM's order of additions, which float32 results depend on

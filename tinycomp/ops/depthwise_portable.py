@@ -8,7 +8,8 @@ import numpy as np
 
 from tinycomp.ir import Graph, Node
 from tinycomp.kernel import Const, Kernel, Leaf
-from tinycomp.ops import int4, int16, requant, window
+from tinycomp.ops import hybrid, int4, int16, requant, window
+from tinycomp.ops.base import c_type
 from tinycomp.ops.depthwise_attrs import SUM_BYTES, attrs, is_int8, kernel_size, numbers, reduces
 
 
@@ -148,8 +149,9 @@ def _lower_float(node: Node, graph: Graph) -> Leaf:
     a, (_, w, b) = attrs(node), graph.ins(node)
     assert w.data is not None  # `infer` has refused others
     assert b.data is not None
-    params = {"kh": w.shape[1], "edges": _edges(node, graph), "activation": a.activation}
-    consts = (Const("weights", w.data[0]), Const("bias", b.data))
+    params = {"kh": w.shape[1], "edges": _edges(node, graph), "activation": a.activation, "weight": c_type(w)}
+    scales = hybrid.scale_consts(node, graph, w.shape[3])
+    consts = (Const("weights", w.data[0]), Const("bias", b.data), *scales)
     return Leaf(params, numbers(node, graph) | _walk(node, graph), consts)
 
 

@@ -18,9 +18,20 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
-from tinycomp.kernel import Access, Const, Kernel, Leaf, restricted, rowwise, whole
-from tinycomp.ops import dot, int4, int4_dsp, int16, mve, requant, swar
-from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
+from tinycomp.kernel import Access, Const, Kernel, Leaf, Param, restricted, rowwise, whole
+from tinycomp.ops import dot, hybrid, int4, int4_dsp, int16, mve, requant, swar
+from tinycomp.ops.base import (
+    ACTIVATIONS,
+    Codec,
+    Operator,
+    Parsed,
+    Shape,
+    Source,
+    Written,
+    c_type,
+    clamp_real,
+    require_dtype,
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     shape = _shape(x.shape, wt, a)
     vectors = x.reshape(-1, wt.shape[1])
     if xt.dtype == "float32":
-        sums = vectors.astype(np.float32) @ w.astype(np.float32).T + b.astype(np.float32)
+        sums = vectors.astype(np.float32) @ hybrid.real(wt, w).T + b.astype(np.float32)
         return (clamp_real(sums, a.activation).reshape(shape),)
     # float64 sums of such products are exact, and faster than integer ones
     acc = (vectors.astype(np.float64) - xt.zero_point) @ w.astype(np.float64).T
@@ -130,7 +141,9 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     vectors = _vectors(node, graph)
     numbers = {"vectors": vectors, "inner": w.shape[1], "outputs": w.shape[0]}
     if x.dtype == "float32":
-        return Leaf({"activation": a.activation}, numbers, (Const("weights", w.data), Const("bias", b.data)))
+        reals: dict[str, Param] = {"activation": a.activation, "weight": c_type(w)}
+        scales = hybrid.scale_consts(node, graph, w.shape[0])
+        return Leaf(reals, numbers, (Const("weights", w.data), Const("bias", b.data), *scales))
     assert w.quant is not None
     m, bias = requant.channel_multipliers(x, w, out, w.shape[0]), requant.folded_bias(b.data, w.data, x.zero_point)
     low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)

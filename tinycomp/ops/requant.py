@@ -14,6 +14,7 @@ from tinycomp.kernel import Const
 # What convolutions and dense layers take: dtypes of input, weights and output.
 WEIGHTED: list[tuple[DType, ...]] = [
     ("int8", "int8", "int8"), ("int8", "int4", "int8"), ("int16", "int8", "int16"), ("float32", "float32", "float32"),
+    ("float32", "int8", "float32"),
 ]  # fmt: skip
 
 # twice: `qmath.requantize`; once: as LiteRT's dense layers do; wide: of 64 bits, beside int16.
@@ -104,9 +105,9 @@ def require_weights(where: str, x: Tensor, weights: Tensor, bias: Tensor, out: T
     if bias.dtype not in wanted:
         raise Unsupported(f"bias {bias.name!r} is {bias.dtype}, expected {' or '.join(wanted)} beside {x.dtype} inputs",
                           where=where, fix="export the model as full-integer int8 or as float32")  # fmt: skip
-    if x.dtype == "float32":
+    if weights.dtype == "float32":
         return
-    for t in (x, weights, out):
+    for t in (weights,) if x.dtype == "float32" else (x, weights, out):
         if t.quant is None:
             raise BadInput(f"{t.name!r} has no quantization parameters", where=where,
                            fix="export the model with full-integer quantization")  # fmt: skip

@@ -9,9 +9,10 @@ from __future__ import annotations
 from tinycomp import rules
 from tinycomp.errors import Unsupported
 from tinycomp.ir import Graph
+from tinycomp.ops import hybrid
 from tinycomp.ops.dequantize import Dequantize
 from tinycomp.ops.quantize import Quantize
-from tinycomp.rewrite import PassRecord, apply_rules
+from tinycomp.rewrite import WEIGHTED, PassRecord, apply_rules
 
 LATER = ("expand", "pad_into_convolution")
 RULES = (*(rule for rule in rules.EXACT if rule.name not in LATER), *rules.FLOAT)
@@ -27,5 +28,5 @@ def prepare(graph: Graph) -> tuple[Graph, tuple[PassRecord, ...]]:
         if isinstance(node.attrs, (Quantize, Dequantize)):
             raise Unsupported("is partly quantized already; models trained with quantization are not in this version",
                               where=f"{node.name} ({node.op})", fix="export the model as float32")  # fmt: skip
-    made, records = apply_rules(graph, RULES)
+    made, records = apply_rules(hybrid.dequantized(graph, WEIGHTED), RULES)
     return made, tuple(records)

@@ -55,7 +55,12 @@ def _per_channel(t: Tensor, channels: int) -> Floats | None:
 
 
 def with_constants(graph: Graph, node: Node, weights: Floats, bias: Floats) -> tuple[Node, tuple[Tensor, ...]] | None:
-    """The convolution or dense layer with other weights and bias, under new names. None where float32 overflows."""
+    """The convolution or dense layer with other weights and bias, under new names.
+
+    None where float32 overflows, or the weights are int8.
+    """
+    if graph.ins(node)[1].dtype != "float32":
+        return None
     made: list[Tensor] = []
     with np.errstate(over="ignore"):
         arrays: list[Array] = [weights.astype(np.float32), bias.astype(np.float32)]

@@ -100,6 +100,13 @@ def _output(builtin: str, out: Tensor) -> int:
     return 3 if builtin == "CAST" and out.dtype == "int8" else 1
 
 
+def _hybrid(data: Tensor, weights: Tensor, one: int, many: int) -> int:
+    """int8 weights beside float32: the version for one scale, or for one for each channel."""
+    if (data.dtype, weights.dtype) != ("float32", "int8"):
+        return 1
+    return many if weights.quant and weights.quant.per_channel else one
+
+
 def _feature(builtin: str, options: Mapping[str, Any], inputs: Sequence[Tensor | None], data: Tensor | None) -> int:
     """What the options, the weights and the ranks ask for."""
     weights = inputs[1] if len(inputs) > 1 else None
@@ -107,14 +114,16 @@ def _feature(builtin: str, options: Mapping[str, Any], inputs: Sequence[Tensor |
     match builtin:
         case "CONV_2D" if data and weights:
             grouped = len(data.shape) == 4 and len(weights.shape) == 4 and data.shape[3] != weights.shape[3]
-            return 7 if weights.dtype == "int4" else 6 if grouped else 1
-        case "DEPTHWISE_CONV_2D" if weights:
+            return 7 if weights.dtype == "int4" else 6 if grouped else _hybrid(data, weights, 2, 5)
+        case "DEPTHWISE_CONV_2D" if data and weights:
             dilated = options.get("dilation_h_factor", 1) != 1 or options.get("dilation_w_factor", 1) != 1
-            return 7 if weights.dtype == "int4" else 2 if dilated else 1
-        case "FULLY_CONNECTED" if weights:
+            return 7 if weights.dtype == "int4" else max(2 if dilated else 1, _hybrid(data, weights, 4, 6))
+        case "FULLY_CONNECTED" if data and weights:
             no_bias = len(inputs) < 3 or inputs[2] is None
             keep = bool(options.get("keep_num_dims", False))
-            return 10 if weights.dtype == "int4" else 6 if no_bias else 5 if keep else 1
+            if weights.dtype == "int4":
+                return 10
+            return max(6 if no_bias else 5 if keep else 1, _hybrid(data, weights, 3, 12))
         case "MUL" if data and weights and data.quant and weights.quant:
             return 3  # the version that may rescale by 1 or more
         case "PAD" | "PADV2" | "STRIDED_SLICE" if rank > 4:
