@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "regions",
         "program",
         "registers",
+        "plans",
         "lower",
         "cost",
     ),

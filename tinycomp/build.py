@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -26,6 +26,7 @@ from tinycomp.target import Board, Budget, load_board
 
 MANIFEST = "tinycomp.json"
 MODEL_COPY = "model.tflite"
+STREAMS: tuple[Stream, ...] = ("auto", "push")  # what is tried where another way of streaming does not fit
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,24 @@ def require_fit(build: Build) -> None:
     problem = memory.verdict(build.report, build.program, build.board, build.budget)
     problem = problem or speed.verdict(build.report, build.board)
     if problem is not None:
-        raise DoesNotFit(problem.what, where=problem.where, fix=problem.fix)
+        ways = _other_ways(build) if problem.ram else []
+        raise DoesNotFit(problem.what, where=problem.where, fix="; or ".join([*ways, problem.fix]))
+
+
+def _other_ways(build: Build) -> list[str]:
+    """The ways of streaming that fit the board, for a build that does not."""
+    rooms = regions.rooms(build.board, build.framework, build.budget, build.options.regions)
+    found: list[str] = []
+    for stream in STREAMS:
+        if stream != build.options.stream:
+            recipe = replace(build.program.recipe, stream=stream)
+            try:
+                program = lower(build.front.graph, recipe, build.board.core.features, rooms)
+            except Unsupported:
+                continue  # rows cannot be pushed into every model
+            if regions.fits(program.layout, program.pushed, rooms):
+                found.append(f"--stream {stream} needs an arena of {program.arena:,} bytes and fits")
+    return found
 
 
 def files(build: Build) -> dict[str, str | bytes]:

@@ -76,7 +76,7 @@ def _pixels(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
               help="Whose integer rounding to follow: TensorFlow Lite Micro's or LiteRT's.")  # fmt: skip
 @click.option("--stream", type=click.Choice(["auto", "off", "on", "push"]), default="auto", show_default=True,
               help="off: layer after layer. on: rows stream through the layers. push: the input comes row by row and "
-                   "is never held. auto: on.")  # fmt: skip
+                   "is never held. auto, on: what takes less memory, at the same speed.")  # fmt: skip
 @click.option("--quantize", type=click.Choice(["auto", "int8", "int16x8", "mixed", "none"]), default="auto",
               show_default=True, help="auto: a float32 model becomes int8, by --data. none: float32 C.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE",

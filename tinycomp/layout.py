@@ -97,17 +97,22 @@ def lay_out(
     sizes = {region: plan.place(region) for region in dict.fromkeys([SRAM, *sorted(plan.regions)])}
     size, bound = sizes.pop(SRAM), int(live_bytes(plan.blocks, len(tasks) + 2).max(initial=0))
     row_at, scratch_at = plan.row_at(), plan.scratch_at()
+    # Pieces, not lives: a row that another overwrites in place is not counted beside it.
+    pieces = {unit: piece for cluster in plan.clusters for unit, piece in cluster.pieces.items()}
     residents = [
-        Resident(model.storages[s].name, row, row_at[s][row], model.storages[s].row_bytes, life.start, life.end,
+        Resident(model.storages[s].name, row, row_at[s][row], model.storages[s].row_bytes, p.start, p.end,
                  homes.storages[s])
-        for (s, row), life in plan.lives.items()
+        for (s, row), life in plan.lives.items() for p in (pieces.get((s, row), life),)
     ] + [
         Resident(f"{model.workers[w].node.name} scratch", None, scratch_at[w], p.size, p.start, p.end, homes.scratch[w])
         for w, block in plan.scratch.items()
         for p in block.pieces
     ]  # fmt: skip
+    progress_at = plan.offsets[-1] if progress else None
+    if progress_at is not None:
+        residents.append(Resident("call counters", None, progress_at, progress, 0, plan.times))
     layout = Layout(
-        row_at, scratch_at, plan.offsets[-1] if progress else None, tuple(residents),
+        row_at, scratch_at, progress_at, tuple(residents),
         max(size, align) if sizes else size, bound, homes, sizes, plan.states,
     )  # fmt: skip
     check(model, tasks, layout)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from tinycomp import ops, regions, registers, rules, segments, timeline
-from tinycomp.errors import BadInput, Unsupported
+from tinycomp import ops, plans, regions, registers, rules, segments, timeline
+from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Graph, Node, Tensor
-from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps, choices
-from tinycomp.layout import Layout, lay_out, live_at
+from tinycomp.kernel import Const, Leaf, Taps
+from tinycomp.layout import Layout
+from tinycomp.plans import Choice
 from tinycomp.program import Data, Function, Operand, Place, Program, Recipe, Register, Run, Step
 from tinycomp.rewrite import apply_rules
 
 ARENA_ALIGN = 16
-# How much larger than the smallest arena a plan may be for the sake of kernels that want scratch.
-SLACK: dict[str, float | None] = {"size": 1.0, "balanced": 1.1, "speed": None}
-COUNTER_BYTES = 2  # of a call counter in a pushed build
 
 
 def lower(
@@ -26,16 +23,16 @@ def lower(
 ) -> Program:
     """The program for a graph whose nodes are in the order in which they shall run.
 
-    rooms: the memory regions that it may use, None for as much SRAM as it needs.
+    rooms: the memory regions that it may use, None for as much SRAM as it needs. What fits none of them is lowered too,
+    with as small an arena as there is.
 
     Raises Unsupported where an operator has no kernel for its shapes or dtypes, or rows cannot be pushed.
     """
     graph, _ = apply_rules(graph, rules.NEEDED)
     graph = registers.settled(graph)
     nodes = tuple(n for n in graph.nodes if not ops.operator(n).view)
-    chosen, (model, cut, layout) = _settled(nodes, graph, recipe, features)
-    if rooms is not None:
-        layout = regions.spread(layout, model, cut, _align(features), _progress(recipe, cut), rooms)
+    plan, tried = plans.settle(nodes, graph, recipe, features, rooms)
+    chosen, model, cut, layout = plan.choices, plan.model, plan.cut, plan.layout
     functions = _functions(chosen, share=recipe.opt == "size")
     places = {name: _place(graph.tensors[name], model, layout) for name in model.storage_of}
     store, steps = _Store(), list[Step]()
@@ -60,7 +57,7 @@ def lower(
     return Program(
         graph, recipe, tuple(steps), tuple(_run(s) for s in cut), tuple({f.symbol: f for f in functions}.values()),
         store.data, places, layout, _input_rows(model, layout), timeline.whole_tensors(model), ARENA_ALIGN,
-        _pads(steps), answers, held,
+        _pads(steps), answers, held, tried,
     )  # fmt: skip
 
 
@@ -73,94 +70,6 @@ def _registers(graph: Graph, places: Mapping[str, Place], store: _Store) -> Iter
         initial = fill.pop() if len(fill) == 1 else store.fixed(f"state_{i}_initial", s.initial)
         offset = places[s.before].offsets[0]
         yield Register(s.name, offset, s.initial.nbytes, initial, None if s.before in carried else source)
-
-
-_Plan = tuple[timeline.Model, list[segments.Segment], Layout]
-
-
-def _settled(
-    nodes: Sequence[Node], graph: Graph, recipe: Recipe, features: frozenset[str]
-) -> tuple[list[_Choice], _Plan]:
-    """Kernels and plan. A fast kernel with scratch gives way to one with less where its scratch makes the arena
-    larger than the recipe allows over the smallest one.
-    """
-    align = _align(features)
-    rows = [_choices(n, graph, recipe, features) for n in nodes]
-    chosen = [r[0] for r in rows]
-    plan = _plan(graph, chosen, recipe, align)
-    slack = SLACK[recipe.opt]
-    small = [min(r, key=lambda c: c.leaf.scratch) for r in rows]
-    if slack is None or small == chosen:
-        return chosen, plan
-    least = _plan(graph, small, recipe, align)[2].size
-    while plan[2].size > slack * least:
-        fullest = _fullest(plan[2])
-        swapped = [b if f"{a.node.name} scratch" in fullest else a for a, b in zip(chosen, small, strict=True)]
-        if swapped == chosen:
-            return small, _plan(graph, small, recipe, align)
-        chosen, plan = swapped, _plan(graph, swapped, recipe, align)
-    return chosen, plan
-
-
-def _align(features: frozenset[str]) -> int:
-    """Of everything that is placed: vectors are faster where they do not cross a line."""
-    return 16 if "mve" in features else 4
-
-
-def _progress(recipe: Recipe, cut: Sequence[segments.Segment]) -> int:
-    """Bytes of the call counters that a pushed build keeps between rows."""
-    return COUNTER_BYTES * cut[0].end if recipe.stream == "push" else 0
-
-
-def _fullest(layout: Layout) -> set[str]:
-    """What is alive when most is."""
-    used = live_at(layout, max((r.end for r in layout.residents), default=0) + 1)
-    time = max(range(len(used)), key=lambda t: (used[t], -t))
-    return {r.name for r in layout.residents if r.start <= time < r.end}
-
-
-def _plan(graph: Graph, chosen: Sequence[_Choice], recipe: Recipe, align: int) -> _Plan:
-    """Rows, the order of their computation, and their addresses.
-
-    Streaming is not kept where it needs as much memory as layer after layer does: loops are simpler.
-    """
-    nodes = [timeline.Chosen(c.node, c.access, c.leaf.scratch) for c in chosen]
-    if recipe.stream == "push":
-        model = timeline.model(graph, nodes, held=False)
-        _require_rows(model)
-        cut = segments.best(model, pushed=model.inputs[0])
-        return model, cut, lay_out(model, cut, align, _progress(recipe, cut))
-    whole = timeline.model(graph, nodes, held=True, whole=True)
-    layers = segments.layer_by_layer(whole)
-    plain = whole, layers, lay_out(whole, layers, align)
-    if recipe.stream == "off":
-        return plain
-    model = timeline.model(graph, nodes, held=True)
-    cut = segments.best(model)
-    streamed = model, cut, lay_out(model, cut, align)
-    return min(plain, streamed, key=lambda plan: plan[2].size)
-
-
-def _require_rows(model: timeline.Model) -> None:
-    """Raise Unsupported unless the only input can arrive row by row."""
-    graph = model.graph
-    if len(graph.inputs) != 1:
-        raise Unsupported(
-            f"the model has {len(graph.inputs)} inputs ({', '.join(graph.inputs)}); rows can be pushed into one",
-            where="--stream push",
-            fix="--stream on holds the inputs and streams the rest",
-        )
-    s = model.inputs[0]
-    storage = model.storages[s]
-    reader = next((w.node for w in model.workers if any(r == s for call in w.reads for r, _ in call)), None)
-    first = f"{reader.name} ({reader.op})" if reader is not None else "nothing"
-    if storage.rows < 2 or storage.dense or s in model.outputs:
-        size = f"; it has a single row of {storage.row_bytes} bytes" if storage.rows < 2 else ""
-        raise Unsupported(
-            f"{first} needs the whole input {graph.inputs[0]!r} at once{size}",
-            where="--stream push",
-            fix="--stream on holds the input and streams the rest",
-        )
 
 
 def _run(segment: segments.Segment) -> Run:
@@ -183,30 +92,6 @@ def _place(t: Tensor, model: timeline.Model, layout: Layout) -> Place:
     if (t.rows, t.row_bytes) == (storage.rows, storage.row_bytes):
         return Place(at, t.row_bytes, region)
     return Place(tuple(at[0] + y * t.row_bytes for y in range(t.rows)), t.row_bytes, region)
-
-
-@dataclass(frozen=True, eq=False)
-class _Choice:
-    node: Node
-    kernel: Kernel
-    access: Access
-    leaf: Leaf
-
-
-def _choices(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str]) -> list[_Choice]:
-    """The node by each kernel row that takes it, best first; only the best where memory does not matter."""
-    operator = ops.operator(node)
-    usable = features if recipe.kernels == "auto" else frozenset[str]()
-    rows = choices(operator.kernels, node, graph, usable)
-    if (pinned := recipe.pinned.get(node.name)) is not None:
-        rows = tuple(row for row in rows if row.name == pinned)
-    if operator.access is None or not rows:
-        dtypes = ", ".join(f"{t.name!r} {t.dtype}{list(t.shape)}" for t in graph.ins(node))
-        raise Unsupported(f"no kernel takes its inputs {dtypes}", where=f"{node.name} ({node.op})",
-                          fix="`tinycomp ops` lists what each operator takes")  # fmt: skip
-    access = operator.access(node, graph)
-    wanted = rows[:1] if SLACK[recipe.opt] is None else rows
-    return [_Choice(node, row, access, row.lower(node, graph)) for row in wanted]
 
 
 def _pads(steps: Sequence[Step]) -> dict[int, int]:
@@ -256,7 +141,7 @@ class _Store:
         return self._known[key]
 
 
-def _functions(chosen: Sequence[_Choice], share: bool) -> list[Function]:
+def _functions(chosen: Sequence[Choice], share: bool) -> list[Function]:
     """The function of each choice; equal ones are the same value.
 
     With `share`, leaves that differ in numbers alone use one function, and what differs becomes an argument.
@@ -302,7 +187,7 @@ def data_type(dtype: np.dtype[np.generic]) -> str:
     return {"float32": "float", "bool": "uint8_t"}.get(dtype.name, f"{dtype.name}_t")
 
 
-def _numbered(firsts: Iterable[_Choice]) -> Iterator[str]:
+def _numbered(firsts: Iterable[Choice]) -> Iterator[str]:
     seen: dict[str, int] = {}
     for choice in firsts:
         stem = f"{choice.node.op}_{choice.kernel.name}"

@@ -13,14 +13,15 @@ from tinycomp.rewrite import weights_of
 
 Opt = Literal["speed", "size", "balanced"]
 Stream = Literal["auto", "off", "on", "push"]
+Kind = Literal["layer by layer", "streamed", "rows pushed"]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The choices that turn one graph into one program.
 
-    stream: off computes layer after layer, on row by row through segments of layers, push takes the input's rows one
-        at a time and never holds it. auto is on.
+    stream: off computes layer after layer; push takes the input's rows one at a time and never holds it; on and auto
+        compute row by row through segments of layers where that takes less memory than layer after layer does.
     kernels: portable keeps to C99 on any core. pinned: kernel row by node name, instead of the best that accepts it.
     """
 
@@ -137,11 +138,26 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """A way of running the program, and the bytes of arena that it takes were SRAM all there is.
+
+    swapped: layers whose fastest kernel gave way to one with less scratch. fits: the board's fast memory has room.
+    """
+
+    kind: Kind
+    swapped: int
+    arena: int
+    fits: bool
+    taken: bool
+
+
+@dataclass(frozen=True)
 class Program:
     """Everything that emission needs. Offsets and sizes are bytes in a region's arena, mostly SRAM's.
 
     pads: bytes of the longest padding row by fill byte. answers: outputs that are constants. pushed: the input's
-    rows arrive one at a time into input_rows.
+    rows arrive one at a time into input_rows. whole_tensors: bytes alive at each step where tensors are kept whole.
+    tried: the plans that there were to choose from, the preferred first.
     """
 
     graph: Graph
@@ -153,16 +169,22 @@ class Program:
     places: Mapping[str, Place]
     layout: Layout
     input_rows: Place
-    layer_by_layer: int
+    whole_tensors: tuple[int, ...]
     align: int = 16
     pads: Mapping[int, int] = field(default_factory=dict[int, int])
     answers: Mapping[str, Data] = field(default_factory=dict[str, Data])
     registers: tuple[Register, ...] = ()
+    tried: tuple[Tried, ...] = ()
 
     @property
     def arena(self) -> int:
         """Bytes of the arena in SRAM."""
         return self.layout.size
+
+    @property
+    def layer_by_layer(self) -> int:
+        """The least that a schedule of whole tensors can do with, in bytes, without scratch."""
+        return max(self.whole_tensors, default=0)
 
     @property
     def regions(self) -> tuple[str, ...]:

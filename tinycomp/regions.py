@@ -9,7 +9,7 @@ once goes to the slow memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from tinycomp.target import Board, Budget
 from tinycomp.timeline import ARRIVAL, Model, Task
 
 FAST_FIRST = ("dtcm", SRAM, "psram")  # regions that can hold data; the slowest last
+SLOW = ("psram",)  # behind a cache and a serial bus
 POINTER_BYTES = 4  # of NAME_ctx_t for each region, on every 32-bit core,
 PUSH_BYTES = 8  # and two counters where rows are pushed
 
@@ -39,6 +40,11 @@ class Rooms:
 
     fast_first: tuple[Room, ...]
     asked: bool = False
+
+    @property
+    def fast(self) -> Rooms:
+        """Those that are as fast as SRAM."""
+        return replace(self, fast_first=tuple(r for r in self.fast_first if r.region not in SLOW))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +89,14 @@ def rooms(board: Board, framework: str, budget: Budget, wanted: str | None = Non
 def context_bytes(pushed: bool, regions: int = 1) -> int:
     """Bytes of NAME_ctx_t, which counts as RAM beside the arena."""
     return POINTER_BYTES * regions + (PUSH_BYTES if pushed else 0)
+
+
+def fits(layout: Layout, pushed: bool, where: Rooms) -> bool:
+    """Every region has room for its arena, and SRAM for the context too."""
+    limits = {room.region: room.bytes for room in where.fast_first}
+    context = context_bytes(pushed, len(layout.sizes))
+    needs = {region: size + (context if region == SRAM else 0) for region, size in layout.sizes.items()}
+    return all(need <= limits.get(region, 0) for region, need in needs.items())
 
 
 def spread(plain: Layout, model: Model, segments: Sequence[Segment], align: int, progress: int, where: Rooms) -> Layout:

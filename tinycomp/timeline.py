@@ -271,8 +271,8 @@ class Simulation:
                 stack.pop()
 
 
-def whole_tensors(model: Model) -> int:
-    """The least that a schedule of whole tensors can do with, scratch and states aside: most bytes at one layer."""
+def whole_tensors(model: Model) -> tuple[int, ...]:
+    """Bytes alive at each worker where tensors are kept whole, scratch and states aside."""
     last: dict[int, int] = {}
     born: dict[int, int] = dict.fromkeys(model.inputs, 0)
     for w, worker in enumerate(model.workers):
@@ -282,4 +282,4 @@ def whole_tensors(model: Model) -> int:
     last |= dict.fromkeys(model.outputs, len(model.workers))
     sizes = [0 if i in model.persistent else s.rows * s.row_bytes for i, s in enumerate(model.storages)]
     layers = range(max(len(model.workers), 1))
-    return max(sum(sizes[s] for s, first in born.items() if first <= w <= last.get(s, 0)) for w in layers)
+    return tuple(sum(sizes[s] for s, first in born.items() if first <= w <= last.get(s, 0)) for w in layers)

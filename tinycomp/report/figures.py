@@ -62,6 +62,7 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "layers": [_layer(i, s, program, time) for i, s in enumerate(program.steps)],
         "stream": program.recipe.stream,
         "memory": {"lower_bound": program.layout.lower_bound, "layer_by_layer": program.layer_by_layer,
+                   "plans": memory.plans(program), "over_time": memory.over_time(program),
                    "peak_layer": fullest.step, "peak": memory.listed(fullest),
                    "steps": memory.steps(program), **spans.memory_map(program)},
         "warnings": _warnings(front, board) + _places(program, board),

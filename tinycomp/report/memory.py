@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinycomp.layout import SRAM, Resident, live_at
 from tinycomp.program import Program
 from tinycomp.target import Board, Budget
@@ -13,13 +16,15 @@ from tinycomp.target import Board, Budget
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a program does not fit, ready to be an error."""
+    """Why a program does not fit, ready to be an error. ram: for want of RAM, not of flash."""
 
     what: str
     where: str
     fix: str
+    ram: bool
 
 
+COLUMNS = 48  # stretches of time that the chart shows
 SAMPLES = 200  # steps that a report shows at most: of each stretch of tasks the fullest
 
 
@@ -69,6 +74,39 @@ def steps(program: Program) -> list[dict[str, Any]]:
     return listing
 
 
+def over_time(program: Program) -> dict[str, list[int]]:
+    """RAM from the first task to the last in COLUMNS equal stretches of tasks, of each the most bytes.
+
+    whole_tensors: of layers that keep tensors whole, each for as long as it has rows to compute. arena: up to where
+    the memory is in use, all regions together. live: what of it holds something.
+    """
+    tasks = max(len(_owners(program)), 1)
+    arena = np.zeros(tasks, np.int64)
+    for region in program.layout.sizes:
+        top = np.zeros(tasks, np.int64)
+        for r in program.layout.residents:
+            if r.region == region:
+                span = top[max(r.start - 1, 0) : max(r.end - 1, 0)]
+                np.maximum(span, r.at + r.size, out=span)
+        arena += top
+    whole = np.repeat(program.whole_tensors, [s.calls for s in program.steps] or [1])
+    live = np.array(live_at(program.layout, tasks + 2)[1:-1])
+    named = {"whole_tensors": whole, "arena": arena, "live": live}
+    return {name: [int(part.max()) for part in _stretches(values)] for name, values in named.items()}
+
+
+def _stretches(values: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    count = len(values)
+    return [values[c * count // COLUMNS : max((c + 1) * count // COLUMNS, c * count // COLUMNS + 1)]
+            for c in range(COLUMNS)]  # fmt: skip
+
+
+def plans(program: Program) -> list[dict[str, Any]]:
+    """The plans that there were to choose from."""
+    return [{"kind": t.kind, "slower_kernels": t.swapped, "arena_bytes": t.arena, "fits": t.fits, "taken": t.taken}
+            for t in program.tried]  # fmt: skip
+
+
 def listed(now: Moment) -> list[dict[str, Any]]:
     """`tensors` for report.json; those outside SRAM say their region."""
     regions = {r.name: r.region for r in now.live}
@@ -114,7 +152,7 @@ def verdict(report: Mapping[str, Any], program: Program, board: Board, budget: B
             what = f"the model needs {of}: {need - have:,} too few in {small[0]}; live there at the peak: {parts}"
         return Verdict(what, f"layer {now.step} {layer}",
                        "take a board with more RAM, a smaller model or a smaller input; --force writes the build "
-                       "anyway")  # fmt: skip
+                       "anyway", ram=True)  # fmt: skip
     if report["flash_bytes"] > budget.flash:
         heavy = sorted(report["layers"], key=lambda layer: -layer["weights_bytes"])[:3]
         parts = ", ".join(f"{layer['name']} ({layer['weights_bytes']:,})" for layer in heavy)
@@ -123,7 +161,8 @@ def verdict(report: Mapping[str, Any], program: Program, board: Board, budget: B
         return Verdict(f"needs {need:,} bytes of flash (weights {weights:,}, tables {tables:,}, code {code['value']:,} "
                        f"{code['how']}) and {board.id} has {have:,}, {need - have:,} too few; largest weights: {parts}",
                        "flash",
-                       "take a board with more flash or a smaller model; --force writes the build anyway")  # fmt: skip
+                       "take a board with more flash or a smaller model; --force writes the build anyway",
+                       ram=False)  # fmt: skip
     return None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from tinycomp.report import chart
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ def short(name: str, width: int = 48) -> str:
 
 def sections(report: Mapping[str, Any]) -> list[Section]:
     """What there is to say of a build, most important first."""
-    rest = (_time, _flash, _memory, _passes, _layers, _warnings)
+    rest = (_time, _flash, _memory, _over_time, _passes, _layers, _warnings)
     return [_budget(report), *accuracy(report), *(part(report) for part in rest)]
 
 
@@ -108,13 +110,39 @@ def _memory(r: Mapping[str, Any]) -> Section:
     m = r["memory"]
     layer = r["layers"][m["peak_layer"]]["name"] if r["layers"] else "–"
     rows = tuple((short(b["tensor"]), _place(b), number(b["rows"]), number(b["bytes"])) for b in m["peak"])
-    how = {"off": "layer by layer", "push": "streamed, rows pushed"}.get(r["stream"], "streamed")
     beside = "".join(f", {region['name']} {number(region['arena_bytes'])}" for region in r["regions"][1:])
-    notes = (f"arena {number(r['arena_bytes'])}{beside} ({how}); "
-             f"whole tensors would need {number(m['layer_by_layer'])}; "
-             f"most bytes alive at once {number(m['lower_bound'])}",)  # fmt: skip
+    notes = (f"arena {number(r['arena_bytes'])}{beside}; whole tensors would need {number(m['layer_by_layer'])}; "
+             f"most bytes alive at once {number(m['lower_bound'])}",
+             *_why(m["plans"], r["budget"]["ram"]))  # fmt: skip
     title = f"RAM at the peak, layer {m['peak_layer']} {layer} (bytes)"
     return Section(title, ("tensor", "from", "rows", "bytes"), "<>>>", rows, notes)
+
+
+def _why(plans: Sequence[Mapping[str, Any]], budget: int) -> Iterator[str]:
+    """Which plan was taken, and what the others would have cost."""
+    taken = next(p for p in plans if p["taken"])
+    beside = next((p for p in plans if p["slower_kernels"] == taken["slower_kernels"] and p is not taken), None)
+    other = f"; {beside['kind']} would take {number(beside['arena_bytes'])}" if beside else ""
+    yield f"{taken['kind']}: {number(taken['arena_bytes'])} of {number(budget)} bytes{other}"
+    count, first = taken["slower_kernels"], plans[0]
+    if count:
+        layers = "1 layer runs" if count == 1 else f"{count} layers run"
+        why = "does not fit" if not first["fits"] else "only --opt speed would spend"
+        yield (f"{layers} a kernel with less scratch than the fastest there is: with the fastest the arena would be "
+               f"{number(first['arena_bytes'])} bytes, which {why}")  # fmt: skip
+
+
+def _over_time(r: Mapping[str, Any]) -> Section:
+    m = r["memory"]
+    taken = next(p for p in m["plans"] if p["taken"])
+    series = {"whole tensors": "whole_tensors", taken["kind"]: "arena", "bytes alive": "live"}
+    peak = sorted(m["peak"], key=lambda b: -b["bytes"])
+    parts = ", ".join(f"{short(b['tensor'], 24)} {number(b['bytes'])}" for b in peak[:3])
+    more = f" and {len(peak) - 3} more" if len(peak) > 3 else ""
+    layer = f", layer {m['peak_layer']} {short(r['layers'][m['peak_layer']]['name'], 24)}" if r["layers"] else ""
+    notes = (*chart.bands({name: m["over_time"][key] for name, key in series.items()}),
+             f"most alive: {number(m['lower_bound'])}{layer}", f"  {parts}{more}")  # fmt: skip
+    return Section("RAM over time (bytes; the rows of the model from the first computed to the last)", notes=notes)
 
 
 def _place(entry: Mapping[str, Any]) -> str:

@@ -1,0 +1,193 @@
+"""The fastest plan that fits: which kernels, streamed or layer by layer, in which memory, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from click.testing import CliRunner
+
+from tests.rules.nets import Net
+from tests.streaming.test_regions import network
+from tests.support import SHARED, needs_cc, needs_shared
+from tinycomp import frontend, regions
+from tinycomp.cli import main
+from tinycomp.ir import Graph
+from tinycomp.lower import lower
+from tinycomp.program import Opt, Program, Recipe, Stream
+from tinycomp.regions import Room, Rooms
+from tinycomp.report import chart, memory, text
+from tinycomp.target import load_core
+from tinycomp.tflite import writer
+
+DSP = load_core("cortex-m4").features
+PLENTY = 1 << 22
+
+
+def planned(graph: Graph, opt: Opt, stream: Stream = "auto", *rooms: Room) -> Program:
+    """The graph on a Cortex-M4; no rooms is as much SRAM as it needs."""
+    return lower(graph, Recipe(opt, stream), DSP, Rooms(rooms) if rooms else None)
+
+
+def sram(size: int) -> Room:
+    """Room for an arena of that size and its context."""
+    return Room("sram", size + regions.context_bytes(pushed=False))
+
+
+def scratch(program: Program) -> list[int]:
+    """Scratch bytes of each layer."""
+    return [step.leaf.scratch for step in program.steps]
+
+
+def test_with_room_for_them_speed_takes_the_fastest_kernels_and_of_equally_fast_plans_the_smaller():
+    free, roomy = planned(network(), "speed"), planned(network(), "speed", "auto", sram(PLENTY))
+    assert roomy.layout == free.layout
+    streamed, whole = free.tried
+    assert (streamed.kind, streamed.taken, streamed.swapped) == ("streamed", True, 0)
+    assert (whole.kind, whole.taken) == ("layer by layer", False)
+    assert streamed.arena == free.arena < whole.arena == planned(network(), "speed", "off").arena
+
+
+@pytest.mark.parametrize("stream", ["off", "auto", "push"])
+def test_where_the_fastest_kernels_do_not_fit_their_scratch_gives_way_until_the_plan_does(stream):
+    fastest = planned(network(), "speed", stream)
+    limit = fastest.arena - 1
+    room = Room("sram", limit + regions.context_bytes(fastest.pushed))
+    program = planned(network(), "speed", stream, room)
+    assert program.arena <= limit
+    assert sum(scratch(program)) < sum(scratch(fastest))
+    assert not program.tried[0].fits
+    taken = next(t for t in program.tried if t.taken)
+    assert taken.fits
+    assert taken.swapped == sum(a != b for a, b in zip(scratch(program), scratch(fastest), strict=True))
+
+
+def test_no_more_kernels_give_way_than_the_room_demands():
+    least = planned(network(), "size")
+    sizes = range(least.arena, planned(network(), "speed").arena + 1, 64)
+    swaps = [next(t.swapped for t in planned(network(), "speed", "auto", sram(n)).tried if t.taken) for n in sizes]
+    assert swaps == sorted(swaps, reverse=True)
+    assert len(set(swaps)) > 2
+
+
+@pytest.mark.parametrize("opt", ["speed", "balanced", "size"])
+def test_where_nothing_fits_the_smallest_plan_is_what_is_told(opt):
+    least = planned(network(), "size").arena
+    program = planned(network(), opt, "auto", sram(least - 1))
+    assert program.arena == least
+    assert not any(t.fits for t in program.tried)
+    assert [t.arena for t in program.tried if t.taken] == [least]
+
+
+def test_slow_memory_is_used_only_where_no_kernels_fit_the_fast_one_and_then_with_the_fastest():
+    fastest, least = planned(network(), "speed"), planned(network(), "size")
+    psram = Room("psram", PLENTY)
+    shrunk = planned(network(), "speed", "auto", sram(fastest.arena - 1), psram)
+    assert shrunk.regions == ()
+    spread = planned(network(), "speed", "auto", sram(least.arena - 1), psram)
+    assert spread.regions == ("psram",)
+    assert scratch(spread) == scratch(fastest)
+
+
+def test_memory_as_fast_as_sram_is_used_before_any_kernel_gives_way():
+    fastest = planned(network(), "speed")
+    program = planned(network(), "speed", "auto", Room("dtcm", PLENTY), sram(fastest.arena - 1))
+    assert program.regions == ("dtcm",)
+    assert scratch(program) == scratch(fastest)
+
+
+def test_layers_stay_loops_where_streaming_gains_nothing():
+    net = Net(seed=4)
+    x = net.dense(net.dense(net.input(1, 40), 30, per_channel=False), 10, per_channel=False)
+    taken = next(t for t in planned(net.graph(x), "speed").tried if t.taken)
+    assert taken.kind == "layer by layer"
+
+
+def test_size_takes_the_least_and_balanced_at_most_a_tenth_more():
+    size, balanced, speed = (planned(network(), opt).arena for opt in ("size", "balanced", "speed"))
+    assert size <= balanced <= 1.1 * size
+    assert size < speed
+    assert size == min(t.arena for t in planned(network(), "size").tried)
+
+
+@needs_shared
+@pytest.mark.parametrize(("name", "arena"), [("kws_int8", 4_460), ("sww_int8", 3_208)])
+def test_reference_models_stream_with_their_fastest_kernels_on_a_board_that_has_room(name, arena):
+    graph = frontend.front(frontend.load(SHARED / "models" / f"{name}.tflite")).graph
+    assert planned(graph, "speed", "auto", sram(PLENTY)).arena <= arena
+
+
+def build(tmp_path, *more: object):
+    """`tinycomp build` of the network for an emulated Cortex-M4."""
+    path = tmp_path / "net.tflite"
+    path.write_bytes(writer.write(network()))
+    arguments = ["build", path, "--board", "emu_cortex_m4", "-o", tmp_path / "out", *more]
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@needs_cc
+def test_the_report_says_which_plan_was_taken_and_why(tmp_path):
+    fastest = planned(network(), "speed")
+    done = build(tmp_path, "--opt", "speed", "--ram", fastest.arena + 3)
+    assert done.exit_code == 0, done.stderr
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    taken = next(p for p in report["memory"]["plans"] if p["taken"])
+    assert taken["arena_bytes"] == report["arena_bytes"] < fastest.arena
+    written = (tmp_path / "out/report.txt").read_text()
+    assert f"streamed: {report['arena_bytes']:,} of {fastest.arena + 3:,} bytes; layer by layer would take" in written
+    assert f"with the fastest the arena would be {fastest.arena:,} bytes, which does not fit" in written
+
+
+def test_a_way_of_streaming_that_does_not_fit_is_refused_with_those_that_do(tmp_path):
+    room = planned(network(), "size").arena + 4
+    done = build(tmp_path, "--stream", "off", "--opt", "size", "--ram", room)
+    assert done.exit_code == 3
+    assert f"--stream auto needs an arena of {room - 4:,} bytes and fits; or --stream push needs" in done.stderr
+    done = build(tmp_path, "--opt", "size", "--ram", room - 1)
+    assert done.exit_code == 3
+    assert "--stream auto" not in done.stderr
+    assert "--stream push needs" in done.stderr
+
+
+@pytest.mark.parametrize("stream", ["off", "auto", "push"])
+def test_ram_over_time_ends_at_the_peaks_that_the_report_names(stream):
+    program = planned(network(), "speed", stream)
+    series = memory.over_time(program)
+    assert {len(values) for values in series.values()} == {memory.COLUMNS}
+    assert max(series["whole_tensors"]) == program.layer_by_layer
+    assert max(series["live"]) == program.layout.lower_bound
+    assert all(live <= arena <= program.arena for live, arena in zip(series["live"], series["arena"], strict=True))
+
+
+def test_a_program_of_one_task_fills_every_column_of_the_chart():
+    net = Net(seed=4)
+    program = planned(net.graph(net.dense(net.input(1, 40), 30, per_channel=False)), "speed")
+    assert set(memory.over_time(program)["whole_tensors"]) == {70}
+
+
+@needs_cc
+def test_the_chart_fits_eighty_columns_and_names_the_peak(tmp_path):
+    assert build(tmp_path).exit_code == 0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    section = next(s for s in text.sections(report) if s.title.startswith("RAM over time"))
+    assert max(map(len, text.plain(section).splitlines())) <= 80
+    peak = max(report["memory"]["peak"], key=lambda b: b["bytes"])
+    layer = report["layers"][report["memory"]["peak_layer"]]["name"]
+    assert any(layer in note for note in section.notes)
+    assert any(f"{peak['tensor']} {peak['bytes']:,}" in note for note in section.notes)
+
+
+@pytest.mark.parametrize(("values", "lines"), [
+    ((0, 1, 8, 16), ["   █", " ▁██"]),
+    ((16, 16), ["██", "██"]),
+    ((1000, 1), ["█ ", "█▁"]),
+    ((0, 0), ["  ", "  "]),
+])  # fmt: skip
+def test_bars_are_eighths_of_the_largest_and_what_is_not_zero_shows(values: Sequence[int], lines: list[str]):
+    assert chart.bars(values, max(values), height=2) == lines
+
+
+def test_all_bands_share_one_scale_and_lose_the_empty_lines_above_them():
+    drawn = chart.bands({"whole": [3000, 3000], "rows": [1000, 500]})
+    assert drawn == ["       ██", "       ██", "whole  ██  3,000", "rows   █▄  1,000"]

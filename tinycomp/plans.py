@@ -1,0 +1,211 @@
+"""Which kernels run, and whether layer after layer or row by row: the fastest plan that fits.
+
+Streaming costs at most a quarter of a percent, and what is within half a percent counts as equally fast. So with the
+same kernels the smaller plan is taken, and it is the kernels that decide the speed: each operator's table has them
+best first, and those that are fast want scratch. Where the plan of the fastest kernels does not fit, scratch gives way
+where memory is fullest until it does; how much larger than the smallest plan it may be besides is the recipe's choice.
+Slow memory is the last resort, with the kernels that are preferred.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tinycomp import ops, regions, segments, timeline
+from tinycomp.errors import Unsupported
+from tinycomp.ir import Graph, Node
+from tinycomp.kernel import Access, Kernel, Leaf, choices
+from tinycomp.layout import Layout, lay_out, live_at
+from tinycomp.program import Kind, Recipe, Tried
+
+# How much larger than the smallest arena a plan may be for the sake of kernels that want scratch.
+SLACK: dict[str, float] = {"size": 1.0, "balanced": 1.1, "speed": math.inf}
+COUNTER_BYTES = 2  # of a call counter in a pushed build
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A node with the kernel that computes it."""
+
+    node: Node
+    kernel: Kernel
+    access: Access
+    leaf: Leaf
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Kernels, rows, the order of their computation, and their addresses. fits: within the rooms it was made for.
+
+    alone: bytes of arena with everything in SRAM. passed_over: the larger plan of the other kind with these kernels.
+    """
+
+    kind: Kind
+    choices: tuple[Choice, ...]
+    model: timeline.Model
+    cut: tuple[segments.Segment, ...]
+    layout: Layout
+    alone: int
+    fits: bool = True
+    passed_over: Plan | None = None
+
+
+def settle(
+    nodes: Sequence[Node], graph: Graph, recipe: Recipe, features: frozenset[str], rooms: regions.Rooms | None
+) -> tuple[Plan, tuple[Tried, ...]]:
+    """The plan, and all that were looked at. rooms: None for as much SRAM as it needs.
+
+    Where none fits, the smallest, for its figures to be told. Raises Unsupported where an operator has no kernel for
+    its shapes or dtypes, or rows cannot be pushed.
+    """
+    maker = _Maker(graph, recipe, features, rooms)
+    fastest = tuple(_kernels(n, graph, recipe, features)[0] for n in nodes)
+    made = [maker.plan(fastest)]
+    slack = SLACK[recipe.opt]
+    if slack == math.inf and made[0].fits:
+        return made[0], _tried(made, made[0], fastest)
+    smallest = tuple(_smallest(c, graph, recipe, features) for c in fastest)
+    if smallest == fastest:
+        taken = made[0] if made[0].fits else maker.anywhere(made[0])
+        return taken, _tried([taken], taken, fastest)
+    least = maker.plan(smallest)
+    lean: Plan | None = None  # the first that is within the slack, fit or not
+    while True:
+        within = made[-1].alone <= slack * least.alone
+        lean = made[-1] if lean is None and within else lean
+        if within and made[-1].fits:
+            return made[-1], _tried(made, made[-1], fastest)
+        swapped = _swapped(made[-1], smallest)
+        if swapped == made[-1].choices or swapped == smallest:
+            made.append(least)
+            break
+        made.append(maker.plan(swapped))
+    if least.fits:
+        return least, _tried(made, least, fastest)
+    return _last_resort(maker, made, lean or least, fastest)
+
+
+def _last_resort(
+    maker: _Maker, made: list[Plan], preferred: Plan, fastest: tuple[Choice, ...]
+) -> tuple[Plan, tuple[Tried, ...]]:
+    """Where fast memory has room for none: the preferred plan in all regions that there are, else the smallest."""
+    taken = maker.anywhere(preferred)
+    if not taken.fits:
+        preferred = min(made, key=lambda plan: plan.alone)
+        taken = maker.anywhere(preferred)
+    return taken, _tried([taken if plan is preferred else plan for plan in made], taken, fastest)
+
+
+def _tried(made: Sequence[Plan], taken: Plan, fastest: tuple[Choice, ...]) -> tuple[Tried, ...]:
+    found: list[Tried] = []
+    for plan in made:
+        swapped = sum(a is not b for a, b in zip(plan.choices, fastest, strict=True))
+        found.append(Tried(plan.kind, swapped, plan.alone, plan.fits, plan is taken))
+        if (other := plan.passed_over) is not None:
+            found.append(Tried(other.kind, swapped, other.alone, other.fits, False))
+    return tuple(found)
+
+
+def _swapped(plan: Plan, smallest: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """The plan's choices, but for those whose scratch is alive when most is: they give way to the smallest."""
+    used = live_at(plan.layout, max((r.end for r in plan.layout.residents), default=0) + 1)
+    time = max(range(len(used)), key=lambda t: (used[t], -t))
+    fullest = {r.name for r in plan.layout.residents if r.start <= time < r.end}
+    return tuple(b if f"{a.node.name} scratch" in fullest else a for a, b in zip(plan.choices, smallest, strict=True))
+
+
+class _Maker:
+    """Makes plans of one graph on one board."""
+
+    def __init__(self, graph: Graph, recipe: Recipe, features: frozenset[str], rooms: regions.Rooms | None) -> None:
+        self.graph, self.recipe, self.rooms = graph, recipe, rooms
+        self.align = 16 if "mve" in features else 4  # vectors are faster where they do not cross a line
+
+    def plan(self, chosen: tuple[Choice, ...]) -> Plan:
+        """The smallest plan of these kernels, in the fast regions.
+
+        Streaming is not kept where it needs as much memory as layer after layer does: loops are simpler.
+        """
+        nodes = [timeline.Chosen(c.node, c.access, c.leaf.scratch) for c in chosen]
+        if self.recipe.stream == "push":
+            model = timeline.model(self.graph, nodes, held=False)
+            _require_rows(model)
+            cut = segments.best(model, pushed=model.inputs[0])
+            made = [self._laid_out("rows pushed", chosen, model, cut)]
+        else:
+            whole = timeline.model(self.graph, nodes, held=True, whole=True)
+            made = [self._laid_out("layer by layer", chosen, whole, segments.layer_by_layer(whole))]
+            if self.recipe.stream != "off":
+                model = timeline.model(self.graph, nodes, held=True)
+                made.append(self._laid_out("streamed", chosen, model, segments.best(model)))
+        taken = min(made, key=lambda plan: plan.alone)
+        other = next((plan for plan in made if plan is not taken), None)
+        if other is not None and self.rooms is not None:
+            other = replace(other, fits=regions.fits(other.layout, pushed=False, where=self.rooms))
+        return self._spread(replace(taken, passed_over=other), self.rooms.fast if self.rooms else None)
+
+    def anywhere(self, plan: Plan) -> Plan:
+        """The plan in all regions that there are, slow ones too."""
+        return self._spread(plan, self.rooms)
+
+    def _laid_out(
+        self, kind: Kind, chosen: tuple[Choice, ...], model: timeline.Model, cut: list[segments.Segment]
+    ) -> Plan:
+        progress = COUNTER_BYTES * cut[0].end if kind == "rows pushed" else 0
+        layout = lay_out(model, cut, self.align, progress)
+        return Plan(kind, chosen, model, tuple(cut), layout, layout.size)
+
+    def _spread(self, plan: Plan, rooms: regions.Rooms | None) -> Plan:
+        if rooms is None:
+            return plan
+        progress = COUNTER_BYTES * plan.cut[0].end if plan.kind == "rows pushed" else 0
+        alone = plan.layout if not plan.layout.others else lay_out(plan.model, plan.cut, self.align, progress)
+        layout = regions.spread(alone, plan.model, plan.cut, self.align, progress, rooms)
+        return replace(plan, layout=layout, fits=regions.fits(layout, progress > 0, rooms))
+
+
+def _kernels(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str], every: bool = False) -> list[Choice]:
+    """The node by the best kernel row that takes it, or by every one, best first."""
+    operator = ops.operator(node)
+    usable = features if recipe.kernels == "auto" else frozenset[str]()
+    rows = choices(operator.kernels, node, graph, usable)
+    if (pinned := recipe.pinned.get(node.name)) is not None:
+        rows = tuple(row for row in rows if row.name == pinned)
+    if operator.access is None or not rows:
+        dtypes = ", ".join(f"{t.name!r} {t.dtype}{list(t.shape)}" for t in graph.ins(node))
+        raise Unsupported(f"no kernel takes its inputs {dtypes}", where=f"{node.name} ({node.op})",
+                          fix="`tinycomp ops` lists what each operator takes")  # fmt: skip
+    access = operator.access(node, graph)
+    return [Choice(node, row, access, row.lower(node, graph)) for row in (rows if every else rows[:1])]
+
+
+def _smallest(fastest: Choice, graph: Graph, recipe: Recipe, features: frozenset[str]) -> Choice:
+    """The kernel of least scratch, of equal ones the fastest."""
+    if fastest.leaf.scratch == 0:
+        return fastest
+    others = _kernels(fastest.node, graph, recipe, features, every=True)[1:]
+    return min([fastest, *others], key=lambda c: c.leaf.scratch)
+
+
+def _require_rows(model: timeline.Model) -> None:
+    """Raise Unsupported unless the only input can arrive row by row."""
+    graph = model.graph
+    if len(graph.inputs) != 1:
+        raise Unsupported(
+            f"the model has {len(graph.inputs)} inputs ({', '.join(graph.inputs)}); rows can be pushed into one",
+            where="--stream push",
+            fix="--stream on holds the inputs and streams the rest",
+        )
+    s = model.inputs[0]
+    storage = model.storages[s]
+    reader = next((w.node for w in model.workers if any(r == s for call in w.reads for r, _ in call)), None)
+    first = f"{reader.name} ({reader.op})" if reader is not None else "nothing"
+    if storage.rows < 2 or storage.dense or s in model.outputs:
+        size = f"; it has a single row of {storage.row_bytes} bytes" if storage.rows < 2 else ""
+        raise Unsupported(
+            f"{first} needs the whole input {graph.inputs[0]!r} at once{size}",
+            where="--stream push",
+            fix="--stream on holds the input and streams the rest",
+        )
