@@ -15,7 +15,7 @@ import tinycomp
 from tinycomp import frontend, regions
 from tinycomp.emit import library as emit_library
 from tinycomp.emit import project as emit_project
-from tinycomp.errors import BadInput, DoesNotFit
+from tinycomp.errors import BadInput, DoesNotFit, Unsupported
 from tinycomp.frontend import Front, Kind, Model
 from tinycomp.ir import Reference
 from tinycomp.lower import lower

@@ -118,10 +118,10 @@ def test_reference_models_stream_with_their_fastest_kernels_on_a_board_that_has_
     assert planned(graph, "speed", "auto", sram(PLENTY)).arena <= arena
 
 
-def build(tmp_path, *more: object):
-    """`tinycomp build` of the network for an emulated Cortex-M4."""
+def build(tmp_path, *more: object, graph: Graph | None = None):
+    """`tinycomp build` of the network, or of another graph, for an emulated Cortex-M4."""
     path = tmp_path / "net.tflite"
-    path.write_bytes(writer.write(network()))
+    path.write_bytes(writer.write(graph or network()))
     arguments = ["build", path, "--board", "emu_cortex_m4", "-o", tmp_path / "out", *more]
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
@@ -148,6 +148,13 @@ def test_a_way_of_streaming_that_does_not_fit_is_refused_with_those_that_do(tmp_
     assert done.exit_code == 3
     assert "--stream auto" not in done.stderr
     assert "--stream push needs" in done.stderr
+
+
+def test_a_model_whose_rows_cannot_be_pushed_is_refused_without_that_advice(tmp_path):
+    net = Net(seed=4)
+    done = build(tmp_path, "--ram", 40, graph=net.graph(net.dense(net.input(1, 40), 30, per_channel=False)))
+    assert done.exit_code == 3
+    assert "--stream" not in done.stderr
 
 
 @pytest.mark.parametrize("stream", ["off", "auto", "push"])

@@ -16,7 +16,7 @@ from tinycomp.target import Board, Budget
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a program does not fit, ready to be an error. ram: for want of RAM, not of flash."""
+    """Why a program does not fit, ready to be an error. ram: for want of RAM."""
 
     what: str
     where: str

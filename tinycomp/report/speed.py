@@ -39,4 +39,5 @@ def verdict(report: Mapping[str, Any], board: Board) -> Verdict | None:
     return Verdict(f"one inference takes {needed:g} ms on {board.id} ({total:,} cycles at {mhz}, "
                    f"{report['cycles']['how']}) and {limit:g} ms are allowed; slowest layers, in cycles: {parts}",
                    "--max-ms",
-                   "take --opt speed, a faster board or a smaller model; --force writes the build anyway")  # fmt: skip
+                   "take --opt speed, a faster board or a smaller model; --force writes the build anyway",
+                   ram=False)  # fmt: skip
