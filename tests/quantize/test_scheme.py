@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from tests.rules.nets import Net
 from tinycomp.ir import Graph, Quant
-from tinycomp.ops import OPERATORS
+from tinycomp.ops import OPERATORS, elementwise, pairwise
 from tinycomp.ops.cast import Cast
 from tinycomp.ops.concatenation import Concatenation
+from tinycomp.ops.delay import Delay
 from tinycomp.ops.dequantize import Dequantize
+from tinycomp.ops.elementwise import Elementwise
 from tinycomp.ops.fill import Fill
 from tinycomp.ops.max_pool2d import MaxPool2D
+from tinycomp.ops.pairwise import Pairwise
 from tinycomp.ops.quantize import Quantize
 from tinycomp.ops.range_ import Range as RangeOp
 from tinycomp.ops.reduce_prod import ReduceProd
@@ -23,11 +26,12 @@ from tinycomp.ops.reshape import Reshape
 from tinycomp.ops.shape import Shape
 from tinycomp.ops.softmax import Softmax
 from tinycomp.quantize.observe import Range
-from tinycomp.quantize.rules import RULES, SIGNED_UNIT, UNIT
+from tinycomp.quantize.rules import FUNCTION_RULES, RULES, SIGNED_UNIT, UNIT
 from tinycomp.quantize.scheme import quant_of, reach, scheme
 
-# Operators that compute no real numbers, or exist at one end of an integer model only.
-WITHOUT = (Cast, Dequantize, Fill, Quantize, RangeOp, ReduceProd, Shape)
+# Operators that compute no real numbers, exist at one end of an integer model only, or keep a state that is float32.
+WITHOUT = (Cast, Delay, Dequantize, Fill, Quantize, RangeOp, ReduceProd, Shape)
+FAMILIES = {Elementwise: elementwise.FUNCTIONS, Pairwise: pairwise.FUNCTIONS}
 
 
 def ranges(graph: Graph, **known: Range) -> dict[str, Range]:
@@ -37,7 +41,14 @@ def ranges(graph: Graph, **known: Range) -> dict[str, Range]:
 
 @pytest.mark.parametrize("operator", OPERATORS.values(), ids=lambda o: o.name)
 def test_every_operator_has_a_rule_or_a_reason_to_have_none(operator):
-    assert (operator.attrs in RULES) != (operator.attrs in WITHOUT)
+    assert (operator.attrs in RULES) + (operator.attrs in WITHOUT) + (operator.attrs in FAMILIES) == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=["elementwise", "pairwise"])
+def test_every_function_with_a_rule_has_an_int8_form(family):
+    ruled = set(family) & set(FUNCTION_RULES)
+    assert ruled
+    assert all("int8" in family[name].dtypes for name in ruled)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))

@@ -16,6 +16,7 @@ from tinycomp.ops.concatenation import Concatenation
 from tinycomp.ops.conv2d import Conv2D
 from tinycomp.ops.depth_space import DepthToSpace, SpaceToDepth
 from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
+from tinycomp.ops.elementwise import Elementwise
 from tinycomp.ops.fully_connected import FullyConnected
 from tinycomp.ops.gather import Gather
 from tinycomp.ops.leaky_relu import LeakyRelu
@@ -26,6 +27,7 @@ from tinycomp.ops.mirror_pad import MirrorPad
 from tinycomp.ops.mul import Mul
 from tinycomp.ops.pack import Pack
 from tinycomp.ops.pad import Pad
+from tinycomp.ops.pairwise import Pairwise
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
 from tinycomp.ops.reverse import Reverse
@@ -93,6 +95,21 @@ RULES: dict[type[Attrs], Rule] = {
     Unpack: SAME,
 }
 
+# Functions of Elementwise and Pairwise. Those of float32 alone, of a narrow domain or of truths have none: they stay
+# float32.
+FUNCTION_RULES: dict[str, Rule] = {
+    "abs": OWN,
+    "div": OWN_ALL,
+    "elu": OWN,
+    "exp": OWN,
+    "gelu": OWN,
+    "hard_swish": OWN,
+    "maximum": SAME_ALL,
+    "minimum": SAME_ALL,
+    "prelu": OWN_ALL,
+    "squared_difference": OWN_ALL,
+}
+
 
 def rule_of(node: Node) -> Rule | None:
     """The node's rule; None where its operator has no int8 form.
@@ -101,6 +118,8 @@ def rule_of(node: Node) -> Rule | None:
     """
     if isinstance(node.attrs, Relu) and node.attrs.activation != "relu":
         return SAME
+    if isinstance(node.attrs, Elementwise | Pairwise):
+        return FUNCTION_RULES.get(node.attrs.function)
     return RULES.get(type(node.attrs))
 
 

@@ -60,7 +60,7 @@ class _Reading:
         self.taken = {t.name for t in self.file.tensors}
         self.running.update(t.index for t in self.file.tensors if t.variable)
         self.variable = {t.name for t in self.file.tensors if t.variable}
-        self.codecs = {codec.builtin: (o.name, codec) for o in ops.OPERATORS.values() for codec in o.codecs}
+        self.codecs = {c.builtin: (_title(o.name, c.builtin), c) for o in ops.OPERATORS.values() for c in o.codecs}
 
 
 def load(path: str | Path) -> Graph:
@@ -185,6 +185,11 @@ def _tensor(reading: _Reading, index: int, where: str) -> Tensor:
             raise
         reading.made[index] = reading.tensors[made.name] = made
     return reading.made[index]
+
+
+def _title(operator: str, builtin: str) -> str:
+    """What nodes of a builtin are called: as their operator, or as the builtin where the operator has many."""
+    return operator if builtin.replace("_", "").lower().startswith(operator.replace("_", "")) else builtin.lower()
 
 
 def _nonsense(where: str, error: Exception) -> BadInput:
