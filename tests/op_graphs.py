@@ -12,6 +12,7 @@ from tinycomp import ops
 from tinycomp.ir import Array, Attrs, Graph, Node, Quant, Tensor
 from tinycomp.ops import (
     add,
+    arg_extreme,
     average_pool2d,
     batch_space,
     cast,
@@ -35,9 +36,11 @@ from tinycomp.ops import (
     pairwise,
     quantize,
     range_,
+    reduce,
     reduce_prod,
     relu,
     reshape,
+    resize_nearest,
     reverse,
     shape,
     softmax,
@@ -161,6 +164,10 @@ RUNNING: dict[str, Callable[[], Graph]] = {
     "pairwise, truth": lambda: single(
         pairwise.Pairwise("none", "less"), [image(), replace(image(), name="y")], activation("out", SHAPE, "bool")
     ),
+    "arg_extreme": lambda: single(arg_extreme.ArgExtreme(3), [image()], activation("out", SHAPE[:3], "int32")),
+    "reduce": lambda: unary(reduce.Reduce((1, 2), True, "sum"), scale=2.0),
+    "reduce, largest": lambda: pooled(reduce.Reduce((3,), False, "max")),
+    "resize_nearest": lambda: pooled(resize_nearest.ResizeNearest((8, 9), False, True)),
     "fully_connected": lambda: dense(),
     "fully_connected, dimensions kept": lambda: dense("float32", rank=3),
     "leaky_relu": lambda: unary(leaky_relu.LeakyRelu(0.125)),

@@ -208,7 +208,7 @@ def two_unknown() -> Poked:
     steps = ((Tanh(), "x", "a"), (Relu(), "a", "c"), (Logistic(), "c", "b"))
     nodes = tuple(Node(f"n{i}", attrs, (start,), (end,)) for i, (attrs, start, end) in enumerate(steps))
     file = Poked(tflite.write(Graph("g", {t.name: t for t in (x, a, b, c)}, nodes, ("x",), ("b",))))
-    for i, builtin in ((0, "HASHTABLE_LOOKUP"), (2, "LSH_PROJECTION")):
+    for i, builtin in ((0, "TOPK_V2"), (2, "LSH_PROJECTION")):
         code = file.model.OperatorCodes(i)
         file.field(code, OLD_CODE, "b", CODE[builtin]).field(code, NEW_CODE, "i", CODE[builtin])
     return file
@@ -217,18 +217,18 @@ def two_unknown() -> Poked:
 def test_a_survey_lists_every_operator_and_every_problem():
     survey = tflite.survey(two_unknown().bytes(), "g")
     assert [(op.builtin, op.status) for op in survey.operators] == [
-        ("HASHTABLE_LOOKUP", "refused"), ("RELU", "kept"), ("LSH_PROJECTION", "refused"),
+        ("TOPK_V2", "refused"), ("RELU", "kept"), ("LSH_PROJECTION", "refused"),
     ]  # fmt: skip
-    assert [op.name for op in survey.operators] == ["hashtable_lookup_0", "relu_1", "lsh_projection_2"]
+    assert [op.name for op in survey.operators] == ["topk_v2_0", "relu_1", "lsh_projection_2"]
     assert survey.graph is None
     assert len(survey.problems) == 2
-    assert "operator 0 (HASHTABLE_LOOKUP): is not supported (it makes 'a')" in survey.operators[0].problem
+    assert "operator 0 (TOPK_V2): is not supported (it makes 'a')" in survey.operators[0].problem
     assert (survey.inputs[0].shape, survey.inputs[0].dtype, survey.outputs[0].name) == (SHAPE, "int8", "b")
 
 
 def test_reading_raises_the_first_problem_and_counts_the_rest():
     with pytest.raises(
-        Unsupported, match=r"operator 0 \(HASHTABLE_LOOKUP\).*`tinycomp ops`; 1 more problem: `tinycomp inspect`"
+        Unsupported, match=r"operator 0 \(TOPK_V2\).*`tinycomp ops`; 1 more problem: `tinycomp inspect`"
     ):
         tflite.read(two_unknown().bytes())
 

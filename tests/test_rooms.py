@@ -23,6 +23,7 @@ MADE_BY_REWRITES = {"delay"}
 TEST_FILES = {
     "average_pool2d": "pool", "max_pool2d": "pool", "batch_to_space": "moves", "space_to_batch": "moves",
     "depth_to_space": "moves", "space_to_depth": "moves", "mirror_pad": "moves", "reverse": "moves", "tile": "moves",
+    "resize_nearest": "moves",
 }  # fmt: skip
 
 # What C99 does not have: inline assembly, vendor intrinsics, compiler built-ins.

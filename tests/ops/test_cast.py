@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.ops.folding import check_against_tflm, check_folding, graph_of
-from tests.support import activation, constant, random_inputs, reference
+from tests.support import activation, check_operator, constant, random_inputs, reference, single
 from tinycomp.ops.base import Source
 from tinycomp.ops.cast import OPERATOR, Cast
 
@@ -51,4 +51,16 @@ def test_floats_outside_the_range_go_to_its_ends(target, low, high):
 def test_the_output_tensor_says_the_dtype_when_options_are_left_out():
     (codec,) = OPERATOR.codecs
     x, out = activation("x", (2,), "int32"), activation("y", (2,), "int64")
-    assert codec.read(Source("c", "CAST", {}, (x,), (out,))) == (Cast("int64"), (x,))
+    assert codec.read(Source("c", "CAST", {}, (x,), (out,)))[:2] == (Cast("int64"), (x,))
+
+
+@pytest.mark.parametrize(("source", "target"), [
+    ("int8", "float32"), ("float32", "int8"), ("float32", "int32"), ("int32", "int8"), ("bool", "float32"),
+    ("float32", "bool"), ("int32", "bool"), ("int8", "int32"), ("float32", "uint8"), ("int32", "float32"),
+])  # fmt: skip
+def test_the_kernel_casts_as_the_reference_does(source, target):
+    values = [0.0, 1.5, -1.5, 127.9, 128.0, -128.9, -129.0, 255.0, 300.0, -3e9, 3e9]
+    x = np.array(values if source == "float32" else np.clip(values, -128, 127) if source == "int8" else
+                 np.clip(values, -(2**31), 2**31 - 1)).astype(source).reshape(1, -1)  # fmt: skip
+    graph = single(Cast(target), [activation("x", x.shape, source)], activation("out", x.shape, target))
+    check_operator(graph, [[x]], oracle=False)

@@ -17,6 +17,7 @@ from tinycomp.ops.batch_space import BatchToSpace, SpaceToBatch
 from tinycomp.ops.depth_space import DepthToSpace, SpaceToDepth
 from tinycomp.ops.mirror_pad import MirrorPad
 from tinycomp.ops.pack import Pack
+from tinycomp.ops.resize_nearest import ResizeNearest
 from tinycomp.ops.reverse import Reverse
 from tinycomp.ops.split import Split
 from tinycomp.ops.strided_slice import StridedSlice
@@ -45,6 +46,10 @@ GRID = [
     pytest.param(Tile((2, 1, 3, 1)), (1, 4, 1, 2), "whole", "tflm", id="broadcast"),
     pytest.param(Tile((3, 4)), (1, 1), "window", "tflm", id="broadcast of one element"),
     pytest.param(MirrorPad(((0, 0), (1, 2), (2, 1), (0, 0)), "reflect"), (1, 4, 3, 2), "whole", "tflm", id="reflect"),
+    pytest.param(ResizeNearest((6, 8)), (1, 3, 4, 2), "whole", "tflm", id="twice the size"),
+    pytest.param(ResizeNearest((5, 7), True), (1, 3, 4, 2), "whole", "tflm", id="resized, corners aligned"),
+    pytest.param(ResizeNearest((2, 7), False, True), (2, 5, 4, 1), "whole", "tflm", id="resized, pixel centres"),
+    pytest.param(ResizeNearest((3, 8)), (1, 3, 4, 2), "window", "tflm", id="wider"),
     pytest.param(MirrorPad(((2, 1), (1, 3)), "symmetric"), (2, 3), "whole", "tflm", id="symmetric"),
     pytest.param(MirrorPad(((0, 0), (0, 0), (2, 1), (0, 0))), (1, 4, 3, 2), "window", "tflm", id="reflect in a row"),
     pytest.param(StridedSlice((0, 1, 0, 1), (1, 6, 4, 3), (1, 2, 1, 1)), (1, 6, 4, 3), "window", "tflm", id="slice"),
@@ -166,6 +171,7 @@ def test_slices_stream():
     (BatchToSpace((2, 2), ((0, 0), (0, 0))), (3, 3, 2, 3), r"blocks of \[2, 2\]"),
     (Reverse((3,)), (2, 2), r"reverses axes \[3\]"),
     (Tile((2,)), (2, 2), r"repeats 'x' \[2, 2\] \[2\] times"),
+    (ResizeNearest((0, 2)), (1, 2, 2, 1), r"resizes 'x' \[1, 2, 2, 1\] to \[0, 2\]"),
     (MirrorPad(((0, 2), (0, 0))), (2, 2), "at most as wide as what it mirrors"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_named(attrs, shape, message):

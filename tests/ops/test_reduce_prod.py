@@ -34,7 +34,7 @@ def test_faults_are_named():
     (codec,) = OPERATOR.codecs
     x, axes = activation("x", (2, 3), "int32"), constant("a", np.array([-1, 0, 1], np.int32))
     source = Source("r", "REDUCE_PROD", {"keep_dims": True}, (x, axes), ())
-    assert codec.read(source) == (ReduceProd((0, 1), True), (x,))
+    assert codec.read(source)[:2] == (ReduceProd((0, 1), True), (x,))
     with pytest.raises(BadInput, match="axis 2 is outside a tensor of rank 2"):
         codec.read(Source("r", "REDUCE_PROD", {}, (x, constant("a", np.array(2))), ()))
     with pytest.raises(Unsupported, match=r"the axes .* is computed at run time"):

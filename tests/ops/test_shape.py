@@ -26,7 +26,7 @@ def test_the_reference_computes_what_tflite_micro_computes(shape):
 
 
 def test_int64_is_what_the_output_tensor_says():
-    (codec,) = OPERATOR.codecs
+    codec = OPERATOR.codecs[0]
     x, out = activation("x", (1, 7)), activation("y", (2,), "int64")
     assert codec.read(Source("shape_0", "SHAPE", {}, (x,), (out,))) == (Shape((1, 7), "int64"), ())
     check_folding(graph_of(Shape((1, 7), "int64"), []))
@@ -55,3 +55,13 @@ def test_the_shape_of_a_run_time_tensor_is_a_constant_of_the_graph():
     sizes = read.tensors["sizes"].data
     assert sizes is not None
     assert sizes.tolist() == [1, 2, 4, 2]
+
+
+@pytest.mark.parametrize("builtin", ["RANK", "ZEROS_LIKE"])
+def test_what_the_shape_alone_decides_is_a_constant(builtin):
+    (codec,) = (c for c in OPERATOR.codecs if c.builtin == builtin)
+    x, out = activation("x", (2, 3), "float32"), activation("out", (2, 3), "float32")
+    parsed = codec.read(Source("n_0", builtin, {}, (x,), (out,)))
+    (made,) = parsed.inputs
+    assert made.data is not None
+    assert made.data.tolist() == (2 if builtin == "RANK" else [[0.0] * 3] * 2)

@@ -7,6 +7,7 @@ from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Graph, Node, Tensor
 from tinycomp.ops import (
     add,
+    arg_extreme,
     average_pool2d,
     batch_space,
     cast,
@@ -31,9 +32,11 @@ from tinycomp.ops import (
     pairwise,
     quantize,
     range_,
+    reduce,
     reduce_prod,
     relu,
     reshape,
+    resize_nearest,
     reverse,
     shape,
     softmax,
@@ -51,6 +54,7 @@ OPERATORS: dict[str, Operator] = {
     operator.name: operator
     for operator in (
         add.OPERATOR,
+        arg_extreme.OPERATOR,
         average_pool2d.OPERATOR,
         batch_space.BATCH_TO_SPACE,
         cast.OPERATOR,
@@ -75,9 +79,11 @@ OPERATORS: dict[str, Operator] = {
         pairwise.OPERATOR,
         quantize.OPERATOR,
         range_.OPERATOR,
+        reduce.OPERATOR,
         reduce_prod.OPERATOR,
         relu.OPERATOR,
         reshape.OPERATOR,
+        resize_nearest.OPERATOR,
         reverse.OPERATOR,
         shape.OPERATOR,
         softmax.OPERATOR,

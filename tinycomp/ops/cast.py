@@ -1,4 +1,4 @@
-"""CAST: values in another dtype. Shape arithmetic only: no kernel yet.
+"""CAST: values in another dtype.
 
 Integers wrap, float to integer goes towards zero. Outside the integer's range the C++ of TensorFlow Lite Micro is
 undefined; here such values go to the nearest end, NaN to 0, as LiteRT does for int32.
@@ -16,6 +16,8 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node
+from tinycomp.kernel import Kernel, Leaf, Param
+from tinycomp.ops import unary
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written
 
 # TensorType of the schema.
@@ -65,9 +67,20 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (np.where(inside, whole, np.where(real < low, low, high)).astype(NUMPY[dtype]),)
 
 
+def _lower(node: Node, graph: Graph) -> Leaf:
+    x, dtype = graph.ins(node)[0], attrs(node).dtype
+    low, high = INT_LIMITS.get(dtype, (0, 0))
+    saturates = x.dtype == "float32" and dtype not in ("bool", "float32")
+    ends: dict[str, Param] = {"low": f"{low}.0f", "high": f"{high + 1}.0f", "least": low, "most": high}
+    params = ends if saturates else {}
+    return unary.row_leaf(node, graph, params={"saturates": saturates, "truth": dtype == "bool", **params})
+
+
 OPERATOR = Operator(
     attrs=Cast,
     codecs=(Codec("CAST", "CastOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
+    access=unary.access,
+    kernels=(Kernel("portable", _lower),),
 )

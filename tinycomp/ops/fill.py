@@ -1,4 +1,4 @@
-"""FILL: a tensor of one value. Shape arithmetic only: no kernel yet.
+"""FILL: a tensor of one value.
 
 Source: tensorflow/lite/micro/kernels/fill.cc.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.ops import moves
 from tinycomp.ops.axes import integers
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written
 
@@ -56,4 +57,6 @@ OPERATOR = Operator(
     codecs=(Codec("FILL", "FillOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
+    access=moves.access(_reference),
+    kernels=(moves.copy(_reference),),
 )

@@ -1,20 +1,26 @@
-"""GATHER: slices of a tensor by their indices along one axis. Shape arithmetic only: no kernel yet.
+"""GATHER: slices of a tensor by their indices along one axis. EMBEDDING_LOOKUP: rows of a table.
+
+An index that comes at run time and lies outside the axis counts as the nearest that does not: the references do not
+look, or stop.
 
 Sources: tensorflow/lite/micro/kernels/gather.cc, tensorflow/lite/kernels/internal/reference/gather.h.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
 import numpy as np
 
 from tinycomp.errors import BadInput
-from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.ir import ITEM_BYTES, Array, Attrs, DType, Graph, Node
+from tinycomp.kernel import Access, Const, Kernel, Leaf, Param, whole
+from tinycomp.ops import moves
 from tinycomp.ops.axes import axis_of
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,9 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     a, (x, given) = attrs(node), args
     indices, size = given.astype(np.int64), x.shape[a.axis]
     low, high = int(indices.min(initial=size)), int(indices.max(initial=-1))
-    if indices.size and not 0 <= low <= high < size:
+    if graph.ins(node)[1].data is None:
+        indices = np.clip(indices, 0, size - 1)
+    elif indices.size and not 0 <= low <= high < size:
         raise BadInput(f"indices from {low} to {high} leave axis {a.axis} of {size} elements",
                        where=f"{node.name} (gather)", fix="export the model again")  # fmt: skip
     if a.batch_dims == 0:
@@ -69,9 +77,43 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (parts.reshape(*lead, *parts.shape[1:]),)
 
 
+def _read_lookup(source: Source) -> Parsed:
+    return Parsed(Gather(0, 0), (source.input(1), source.input(0)))
+
+
+def _fixed(node: Node, graph: Graph) -> bool:
+    return graph.ins(node)[1].data is not None
+
+
+def _access(node: Node, graph: Graph) -> Access:
+    return moves.access(_reference)(node, graph) if _fixed(node, graph) else whole(len(graph.activations(node)))
+
+
+def _lower(node: Node, graph: Graph) -> Leaf:
+    """items: shared leading indices; outer: axes between; count: indices; size: the axis; bytes: of a slice."""
+    a, (x, indices) = attrs(node), graph.ins(node)
+    b, constant = a.batch_dims, x.data is not None
+    params: dict[str, Param] = {
+        "type": c_type(indices), "from": "c0" if constant else "rows[0]", "at": "rows[0]" if constant else "rows[1]",
+    }  # fmt: skip
+    numbers = {
+        "items": math.prod(x.shape[:b]), "outer": math.prod(x.shape[b : a.axis]), "size": x.shape[a.axis],
+        "count": math.prod(indices.shape[b:]), "bytes": math.prod(x.shape[a.axis + 1 :]) * ITEM_BYTES[x.dtype],
+    }  # fmt: skip
+    return Leaf(params, numbers, (Const("weights", x.data.reshape(-1)),) if x.data is not None else ())
+
+
 OPERATOR = Operator(
     attrs=Gather,
-    codecs=(Codec("GATHER", "GatherOptions", _read, _write),),
+    codecs=(
+        Codec("GATHER", "GatherOptions", _read, _write),
+        Codec("EMBEDDING_LOOKUP", None, _read_lookup),
+    ),
     infer=_infer,
     reference=_reference,
+    access=_access,
+    kernels=(
+        replace(moves.copy(_reference), accepts=_fixed),
+        Kernel("lookup", _lower, lambda node, graph: not _fixed(node, graph)),
+    ),
 )

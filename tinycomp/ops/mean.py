@@ -93,7 +93,7 @@ class Loops(NamedTuple):
     reduced: tuple[tuple[int, int], ...]
 
 
-def _loops(shape: Shape, axes: Sequence[int]) -> Loops:
+def loops(shape: Shape, axes: Sequence[int]) -> Loops:
     """Neighbouring dimensions of one kind are one loop, dimensions of 1 are none."""
     found: list[tuple[bool, int, int]] = []
     stride = 1
@@ -109,7 +109,7 @@ def _loops(shape: Shape, axes: Sequence[int]) -> Loops:
     return Loops(tuple((t, s) for r, t, s in found if not r), tuple((t, s) for r, t, s in found if r))
 
 
-def _row_shape(x: Tensor) -> Shape:
+def row_shape(x: Tensor) -> Shape:
     """The dimensions inside a row (see Tensor.rows)."""
     return x.shape[2:] if len(x.shape) >= 3 else x.shape[1:] if len(x.shape) == 2 else x.shape
 
@@ -117,7 +117,7 @@ def _row_shape(x: Tensor) -> Shape:
 def _access(node: Node, graph: Graph) -> Access:
     """By row where only dimensions inside it are averaged; a running sum where all those outside are; else whole."""
     (x,), out = graph.ins(node), graph.out(node)
-    outside = len(x.shape) - len(_row_shape(x))
+    outside = len(x.shape) - len(row_shape(x))
     over_rows = [x.shape[i] > 1 for i in attrs(node).axes if i < outside]
     if out.rows == x.rows and not any(over_rows):
         return rowwise()
@@ -139,11 +139,11 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     """No data. Scratch: one int32 or float sum for each output element, where rows come one by one."""
     a, (x,), out = attrs(node), graph.ins(node), graph.out(node)
     by_row = _access(node, graph).kind != "whole"
-    inside = _row_shape(x) if by_row else x.shape
+    inside = row_shape(x) if by_row else x.shape
     outside = len(x.shape) - len(inside)
-    loops = _loops(inside, [axis - outside for axis in a.axes])
+    nest = loops(inside, [axis - outside for axis in a.axes])
     count = math.prod(x.shape[axis] for axis in a.axes)
-    params = {"type": c_type(x), "kept": loops.kept, "reduced": loops.reduced}
+    params = {"type": c_type(x), "kept": nest.kept, "reduced": nest.reduced}
     numbers = {"count": count, "in_rows": x.rows, "outputs": out.elements}
     if x.dtype != "float32":
         m = multiplier(x, out, count)

@@ -1,4 +1,4 @@
-"""REDUCE_PROD: the product over some axes, unquantized. Shape arithmetic only: no kernel yet.
+"""REDUCE_PROD: the product over some axes, unquantized.
 
 Source: tensorflow/lite/kernels/reduce.cc (EvalProd). TensorFlow Lite Micro has no such kernel.
 """
@@ -12,18 +12,18 @@ from typing import ClassVar, cast
 import numpy as np
 
 from tinycomp.errors import BadInput
-from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.ir import Array, DType, Graph, Node
+from tinycomp.kernel import Kernel, Leaf
+from tinycomp.ops import reductions
 from tinycomp.ops.axes import axes_of, integers
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, require_dtype
 
 
 @dataclass(frozen=True)
-class ReduceProd(Attrs):
+class ReduceProd(reductions.Reduction):
     """axes: sorted, counted from the front."""
 
     op: ClassVar[str] = "reduce_prod"
-    axes: tuple[int, ...] = ()
-    keep_dims: bool = False
 
 
 def attrs(node: Node) -> ReduceProd:
@@ -56,9 +56,15 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (np.asarray(np.multiply.reduce(x, axis=a.axes, dtype=x.dtype, keepdims=a.keep_dims)),)
 
 
+def _lower(node: Node, graph: Graph) -> Leaf:
+    return reductions.leaf(node, graph, {"function": "prod"}, {})
+
+
 OPERATOR = Operator(
     attrs=ReduceProd,
     codecs=(Codec("REDUCE_PROD", "ReducerOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
+    access=reductions.access,
+    kernels=(Kernel("plain", _lower),),
 )

@@ -1,4 +1,4 @@
-"""SHAPE: the dimensions of a tensor. Every shape is known here, so the reader folds it to a constant.
+"""SHAPE, RANK and ZEROS_LIKE: every shape is known here, so the reader folds them to constants.
 
 Source: tensorflow/lite/micro/kernels/shape.cc.
 """
@@ -12,8 +12,9 @@ from typing import ClassVar, cast
 import numpy as np
 
 from tinycomp.errors import BadInput
-from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node
+from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.ops.base import Codec, Operator, Parsed, Source, Written
+from tinycomp.ops.reshape import Reshape
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,26 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (np.array(attrs(node).shape, NUMPY[attrs(node).dtype]),)
 
 
+def _read_rank(source: Source) -> Parsed:
+    """RANK: a constant of the number of dimensions, as a reshape of it to its own shape."""
+    rank = np.array(len(source.input(0).shape), np.int32)
+    return Parsed(Reshape(()), (Tensor(f"{source.name}/rank", (), "int32", None, rank),))
+
+
+def _read_zeros(source: Source) -> Parsed:
+    """ZEROS_LIKE: a constant."""
+    x, out = source.input(0), source.outputs[0]
+    zeros = np.zeros(x.shape, NUMPY[x.dtype])
+    return Parsed(Reshape(x.shape), (Tensor(f"{source.name}/zeros", x.shape, x.dtype, out.quant, zeros),))
+
+
 OPERATOR = Operator(
     attrs=Shape,
-    codecs=(Codec("SHAPE", "ShapeOptions", _read, _write),),
+    codecs=(
+        Codec("SHAPE", "ShapeOptions", _read, _write),
+        Codec("RANK", "RankOptions", _read_rank),
+        Codec("ZEROS_LIKE", "ZerosLikeOptions", _read_zeros),
+    ),
     infer=_infer,
     reference=_reference,
 )
