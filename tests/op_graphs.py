@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tests.ops.test_lstm import layer as lstm_layer
 from tests.support import activation, constant, per_channel, quant, single
 from tinycomp import ops
 from tinycomp.ir import Array, Attrs, Graph, Node, Quant, Tensor
@@ -171,6 +172,7 @@ RUNNING: dict[str, Callable[[], Graph]] = {
     "fully_connected": lambda: dense(),
     "fully_connected, dimensions kept": lambda: dense("float32", rank=3),
     "leaky_relu": lambda: unary(leaky_relu.LeakyRelu(0.125)),
+    "lstm": lambda: lstm_layer(clip=0.5),
     "logistic": lambda: unary(logistic.Logistic(), scale=1 / 256, zero_point=-128),
     "max_pool2d": lambda: pooled(max_pool2d.MaxPool2D((2, 2), (2, 2), (0, 0, 0, 0), "relu")),
     "mean": lambda: unary(mean.Mean((1, 2), True)),

@@ -33,9 +33,7 @@ MODELS = [
     "magic_wand_float", "micro_speech_quantized", "person_detect", "sww_int8", "vww_float", "vww_int8",
 ]  # fmt: skip
 # Not supported yet, and the first operator that says so.
-REFUSED = {
-    "trained_lstm_int8": r"operator 0 \(UNIDIRECTIONAL_SEQUENCE_LSTM\): is not supported",
-}
+REFUSED = {}
 CODE = schema.numbers("BuiltinOperator")
 
 

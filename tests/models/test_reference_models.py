@@ -26,7 +26,7 @@ INT8 = [
     "micro_speech_quantized",
     "hello_world_int8",
 ]
-STATEFUL = ["okay_nabu"]
+STATEFUL = ["okay_nabu", "trained_lstm_int8"]
 INT16 = ["seanet_conv5_int16"]
 FLOAT = ["kws_float", "ic_float", "vww_float", "ad_float", "hello_world_float", "magic_wand_float"]
 # Bytes of arena with everything included: (layer by layer, input held, rows pushed).

@@ -43,6 +43,7 @@ def write(graph: Graph) -> bytes:
     Tensors keep their names and order; constants that the IR holds as attributes (axes, paddings, shapes) become
     constant tensors again. Raises Unsupported where an operator has no form in the file format.
     """
+    _require_writable(graph)
     tensors, operations = _plan(graph)
     flatbuffers: Any = import_module("flatbuffers")
     data_bytes = sum(t.bytes for t in tensors if t.data is not None)
@@ -64,9 +65,19 @@ def write(graph: Graph) -> bytes:
     return bytes(builder.Output())
 
 
+def _require_writable(graph: Graph) -> None:
+    """Raise Unsupported where a state is not the variable tensor of a recurrent operator, as files have them."""
+    owned = {node.inputs[i]: node.outputs[o] for node in graph.nodes for i, o in ops.operator(node).carries if o}
+    for s in graph.states:
+        if owned.get(s.before) != s.after or s.after in graph.outputs or graph.consumers(s.after):
+            raise Unsupported("cannot be written: only the variables of recurrent operators can",
+                              where=f"state {s.name!r}", fix="build from the file itself")  # fmt: skip
+
+
 def _plan(graph: Graph) -> tuple[list[Tensor], list[_Operation]]:
     """The file's tensors and operators: the graph's tensors, then the constants that were attributes."""
-    tensors = list(graph.tensors.values())
+    following = {s.after for s in graph.states}
+    tensors = [t for t in graph.tensors.values() if t.name not in following]
     index = {t.name: i for i, t in enumerate(tensors)}
 
     def place(value: str | Array | None, wanted: str) -> int:
@@ -84,7 +95,7 @@ def _plan(graph: Graph) -> tuple[list[Tensor], list[_Operation]]:
     for position, node in enumerate(graph.nodes):
         codec, written = _written(node, graph)
         inputs = tuple(place(value, f"{node.op}_{position}/input{i}") for i, value in enumerate(written.inputs))
-        outputs = tuple(index[name] for name in node.outputs)
+        outputs = tuple(index[name] for name in node.outputs if name not in following)
         known = [tensors[i] if i >= 0 else None for i in inputs]
         number = version(codec.builtin, written.options, known, [tensors[i] for i in outputs])
         operations.append(_Operation(codec.builtin, number, codec.options, written.options, inputs, outputs))
@@ -125,7 +136,8 @@ def _subgraph(
     index = {t.name: i for i, t in enumerate(tensors)}
     held = [t.name for t in tensors if t.data is not None]
     buffer_of = {name: i + 1 for i, name in enumerate(held)}  # buffer 0 is the empty one
-    tensors_at = _tables(builder, [_tensor(builder, t, buffer_of.get(t.name, 0)) for t in tensors])
+    variable = {s.before for s in graph.states}
+    tensors_at = _tables(builder, [_tensor(builder, t, buffer_of.get(t.name, 0), t.name in variable) for t in tensors])
     number = {code: i for i, code in enumerate(codes)}
     operators_at = _tables(builder, [_operator(builder, op, number[op.builtin, op.version]) for op in operations])
     inputs_at = _vector(builder, [index[name] for name in graph.inputs], np.int32)
@@ -140,7 +152,7 @@ def _subgraph(
     return generated.SubGraphEnd(builder)
 
 
-def _tensor(builder: Any, t: Tensor, buffer: int) -> int:
+def _tensor(builder: Any, t: Tensor, buffer: int, variable: bool) -> int:
     generated = schema.module("Tensor")
     shape_at = _vector(builder, t.shape, np.int32)
     name_at = builder.CreateString(t.name)
@@ -152,6 +164,8 @@ def _tensor(builder: Any, t: Tensor, buffer: int) -> int:
     generated.TensorAddName(builder, name_at)
     if quant_at is not None:
         generated.TensorAddQuantization(builder, quant_at)
+    if variable:
+        generated.TensorAddIsVariable(builder, True)
     generated.TensorAddHasRank(builder, True)
     return generated.TensorEnd(builder)
 
