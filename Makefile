@@ -3,11 +3,13 @@
 VENV := .venv
 BIN := $(VENV)/bin
 FLAGS ?=
+SECONDS ?= 60
+SEED ?= 0
 find-python = for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done
 PYTHON ?= $(shell $(find-python))
 
-.PHONY: help demo test quick lint bench clean setup-emulators
+.PHONY: help demo test quick lint fuzz bench clean setup-emulators
 .DELETE_ON_ERROR:
 
 help:
@@ -15,6 +17,7 @@ help:
 	@echo "make test    ruff, pyright, every test (FLAGS=... goes to pytest)"
 	@echo "make quick   the tests that are not slow, for the inner loop"
 	@echo "make lint    ruff and pyright alone"
+	@echo "make fuzz    mutated model files for SECONDS=60 (SEED=0): each is refused with a reason or built soundly"
 	@echo "make setup-emulators   compilers, QEMU and PlatformIO's build tool for the emulated boards"
 	@echo "make bench   build time, start-up time, growth with model size, speed of the emitted code"
 	@echo "make clean   remove $(VENV), build/ and caches"
@@ -32,6 +35,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+fuzz: $(VENV)/.installed-dev compiler
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(FLAGS)
 
 setup-emulators: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e '.[emulate]'

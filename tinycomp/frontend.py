@@ -69,6 +69,9 @@ def front(model: Model, reference: Reference = "tflm") -> Front:
     """The model's graph before and after the exact passes. Raises BadInput, Unsupported."""
     with named(model):
         source = replace(reader.read(model.data, model.name), reference=reference)
+    if not source.inputs:
+        raise BadInput("has no inputs, so that its outputs are constants and nothing is left to run", where="the model",
+                       fix="export it with its input layer")  # fmt: skip
     folded, float_passes = rules.fold_float(source)
     graph, passes = rules.optimise(folded)
     return Front(source, scheduled(graph), (*float_passes, *passes))

@@ -236,6 +236,8 @@ class Simulation:
 
     def run(self) -> list[Task]:
         """The tasks of the stretch: every row of every sink, and no row that nobody needs."""
+        if self.pushed is not None:
+            self._arrive(self.pushed)  # what needs no row, padding above the image, waits for the first push too
         for w in self.sinks():
             while self.next[w - self.first] < self.model.workers[w].calls:
                 self._pull(w)

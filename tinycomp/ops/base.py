@@ -37,13 +37,19 @@ class Source(NamedTuple):
                            where=f"{self.name} ({self.builtin})", fix="export the model again")  # fmt: skip
         return t
 
-    def constant(self, i: int, what: str) -> Array:
-        """The data of input i, which must be a constant: an axis, a shape, a permutation."""
+    def constant(self, i: int, what: str, integral: bool = True) -> Array:
+        """The data of input i, which must be a constant: an axis, a shape, a permutation.
+
+        Raises Unsupported where it is computed, BadInput where it is real numbers and `integral` asks for integers.
+        """
         t = self.input(i)
         if t.data is None:
             raise Unsupported(f"{what} (tensor {t.name!r}) is computed at run time, and C with static memory needs it "
                               "fixed", where=f"{self.name} ({self.builtin})",
                               fix="export the model with a static input shape and constant arguments")  # fmt: skip
+        if integral and t.data.dtype.kind not in "iu":
+            raise BadInput(f"{what} (tensor {t.name!r}) has dtype {t.dtype}, where integers belong",
+                           where=f"{self.name} ({self.builtin})", fix="export the model again")  # fmt: skip
         return t.data
 
     def activation(self) -> str:

@@ -63,7 +63,7 @@ def _read(source: Source) -> Parsed:
     value = source.inputs[2] if len(source.inputs) > 2 else None
     if value is None:
         return Parsed(Pad(paddings), (x,))
-    source.constant(2, "the fill")
+    source.constant(2, "the fill", integral=False)
     usual = value.data is not None and value.data.size == 1 and value.data.reshape(()) == default_fill(out)
     return Parsed(Pad(paddings), (x,) if usual and value.quant == out.quant else (x, value))
 

@@ -43,7 +43,7 @@ def attrs(node: Node) -> Range:
 
 
 def _read(source: Source) -> Parsed:
-    found = [source.constant(i, what) for i, what in enumerate(("the start", "the limit", "the delta"))]
+    found = [source.constant(i, what, integral=False) for i, what in enumerate(("the start", "the limit", "the delta"))]
     where, dtype = f"{source.name} ({source.builtin})", source.input(0).dtype
     if any(a.size != 1 or source.input(i).dtype != dtype for i, a in enumerate(found)):
         raise BadInput("start, limit and delta must be scalars of one dtype", where=where, fix="export the model again")
