@@ -9,7 +9,7 @@ find-python = for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done
 PYTHON ?= $(shell $(find-python))
 
-.PHONY: help demo test quick lint fuzz bench clean setup-emulators
+.PHONY: help demo test quick lint fuzz bench docs clean setup-emulators
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz    mutated model files for SECONDS=60 (SEED=0): each is refused with a reason or built soundly"
 	@echo "make setup-emulators   compilers, QEMU and PlatformIO's build tool for the emulated boards"
 	@echo "make bench   build time, start-up time, growth with model size, speed of the emitted code"
+	@echo "make docs    the documentation as a site, in site/"
 	@echo "make clean   remove $(VENV), build/ and caches"
 
 demo: $(VENV)/.installed compiler
@@ -46,6 +47,9 @@ setup-emulators: $(VENV)/.installed
 bench: $(VENV)/.installed compiler
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/speed.py
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.support import needs_cc
 from tests.test_build import tool
 from tests.test_html import DIGITS, Page
 from tests.test_library import small
+from tinycomp.cli import main
 from tinycomp.harness import doctor
 from tinycomp.report import comparison
 from tinycomp.target import load_boards
@@ -136,6 +138,22 @@ def test_a_new_project_builds_verifies_and_runs_with_make(tmp_path, monkeypatch)
     assert ran.returncode == 0, ran.stderr
     assert "equal to the last bit" in ran.stdout
     assert "9: " in ran.stdout.splitlines()[-2]
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])
+def test_no_color_means_no_escape_codes(environment, coloured, tmp_path):
+    done = CliRunner().invoke(main, ["compare", str(tmp_path), str(tmp_path)], env=environment, color=True)
+    assert done.exit_code == 2
+    assert ("\x1b[" in done.stderr) == coloured
+
+
+def test_the_shell_is_offered_every_command():
+    done = CliRunner().invoke(
+        main, prog_name="tinycomp",
+        env={"_TINYCOMP_COMPLETE": "bash_complete", "COMP_WORDS": "tinycomp ", "COMP_CWORD": "1"},
+    )  # fmt: skip
+    offered = {line.split(",")[1] for line in done.stdout.splitlines()}
+    assert set(main.commands) <= offered
 
 
 def test_new_leaves_a_folder_alone_that_holds_something(tmp_path):

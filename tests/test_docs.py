@@ -1,0 +1,89 @@
+"""The documentation: no dead link, no command or option that is not there, C that compiles, a site that builds."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from tests.support import needs_cc
+from tests.test_html import DIGITS
+from tinycomp import build, cli, frontend
+from tinycomp.ops import OPERATORS
+from tinycomp.target import load_boards
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+WRITTEN = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+IDS = [str(p.relative_to(ROOT)) for p in WRITTEN]
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings."""
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=IDS)
+def test_every_link_inside_the_repository_leads_somewhere(page: Path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        made = file.relative_to(DOCS).as_posix() if file.is_relative_to(DOCS) else ""
+        assert file.exists() or made in generate.PAGES, f"{page.name}: {target}"
+        if anchor:
+            text = generate.PAGES[made]() if made in generate.PAGES else file.read_text()
+            assert anchor in anchors(text), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=IDS)
+def test_every_command_and_option_of_a_page_exists(page: Path):
+    for command, rest in re.findall(r"(?:`|\$ )tinycomp ([a-z-]+)\b([^`\n]*)", page.read_text()):
+        assert command in cli.main.commands, command
+        options = {o for p in cli.main.commands[command].params for o in p.opts}
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= options, (command, rest)
+
+
+def test_generated_pages_have_every_command_option_board_and_operator():
+    commands = generate.commands()
+    for name, command in cli.main.commands.items():
+        assert f"\n## {name}\n" in commands
+        assert all(p.opts[0] in commands for p in command.params if p.param_type_name == "option")
+    assert {f"\n## {board}\n" in generate.boards() for board in load_boards()} == {True}
+    assert {f"| {name} |" in generate.operators() for name in OPERATORS} == {True}
+
+
+@pytest.mark.parametrize("path", sorted(generate.PAGES))
+def test_generated_tables_have_as_many_cells_in_every_line(path):
+    blocks = [b.splitlines() for b in generate.PAGES[path]().split("\n\n") if b.startswith("| ")]
+    assert blocks
+    for lines in blocks:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+@needs_cc
+def test_the_camera_example_compiles_against_a_pushed_build(tmp_path):
+    made = build.compile_model(frontend.load(DIGITS), build.Options(board="esp32s3", stream="push"))
+    (tmp_path / "digits.h").write_text(made.sources["digits.h"])
+    (snippet,) = re.findall(r"```c\n(.*?)```", (DOCS / "howto" / "camera.md").read_text(), re.DOTALL)
+    (tmp_path / "camera.c").write_text(snippet)
+    command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "camera.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is missing: pip install '.[docs]'")
+def test_the_site_builds_strictly(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in ("index.html", "reference/cli/index.html", "reference/boards/index.html", "howto/camera/index.html"):
+        assert (tmp_path / "site" / page).is_file()
