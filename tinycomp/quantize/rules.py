@@ -28,8 +28,10 @@ from tinycomp.ops.mul import Mul
 from tinycomp.ops.pack import Pack
 from tinycomp.ops.pad import Pad
 from tinycomp.ops.pairwise import Pairwise
+from tinycomp.ops.reduce import Reduce
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
+from tinycomp.ops.resize_nearest import ResizeNearest
 from tinycomp.ops.reverse import Reverse
 from tinycomp.ops.softmax import Softmax
 from tinycomp.ops.split import Split
@@ -82,6 +84,7 @@ RULES: dict[type[Attrs], Rule] = {
     Pad: SAME_ALL,
     Relu: OWN,
     Reshape: SAME,
+    ResizeNearest: SAME,
     Reverse: SAME,
     Softmax: Rule("fixed", quant=UNIT),
     SpaceToBatch: SAME,
@@ -95,8 +98,8 @@ RULES: dict[type[Attrs], Rule] = {
     Unpack: SAME,
 }
 
-# Functions of Elementwise and Pairwise. Those of float32 alone, of a narrow domain or of truths have none: they stay
-# float32.
+# Functions of Elementwise, Pairwise and Reduce. Those of float32 alone, of a narrow domain or of truths have none: they
+# stay float32.
 FUNCTION_RULES: dict[str, Rule] = {
     "abs": OWN,
     "div": OWN_ALL,
@@ -104,10 +107,13 @@ FUNCTION_RULES: dict[str, Rule] = {
     "exp": OWN,
     "gelu": OWN,
     "hard_swish": OWN,
+    "max": SAME,
     "maximum": SAME_ALL,
+    "min": SAME,
     "minimum": SAME_ALL,
     "prelu": OWN_ALL,
     "squared_difference": OWN_ALL,
+    "sum": OWN,
 }
 
 
@@ -118,7 +124,7 @@ def rule_of(node: Node) -> Rule | None:
     """
     if isinstance(node.attrs, Relu) and node.attrs.activation != "relu":
         return SAME
-    if isinstance(node.attrs, Elementwise | Pairwise):
+    if isinstance(node.attrs, Elementwise | Pairwise | Reduce):
         return FUNCTION_RULES.get(node.attrs.function)
     return RULES.get(type(node.attrs))
 
