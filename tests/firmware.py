@@ -206,6 +206,8 @@ def qemu(board: Board, program: Path, *, serve: bool = False, more: Sequence[str
     assert board.emulator
     # The console is QEMU's own standard input and output. No -chardev stdio: it would make reading not wait.
     semihosting = "enable=on,target=native" + (",arg=serve" if serve else "")
+    # Time by instructions: a SysTick that ran out while QEMU waited for a byte stands at zero.
+    clock = ["-icount", "shift=0"] if serve else []
     return [board.emulator.program, "-M", board.emulator.machine, *board.emulator.args, "-display", "none",
-            "-monitor", "none", "-serial", "none", "-semihosting-config", semihosting, *more,
+            "-monitor", "none", "-serial", "none", "-semihosting-config", semihosting, *clock, *more,
             "-kernel", str(program)]  # fmt: skip

@@ -73,7 +73,7 @@ def overlapping(inputs: int, operators: int) -> bytes:
     """One operator with many inputs, listed many times: a flatbuffer's offsets may all point to one place."""
     builder = Builder(1024)
     op = writer._operator(builder, writer._Operation("CONCATENATION", 1, None, {}, (0,) * inputs, (0,)), 0)
-    x = writer._tensor(builder, image(), 0)
+    x = writer._tensor(builder, image(), 0, False)
     tensors, operators_at = writer._tables(builder, [x]), writer._tables(builder, [op] * operators)
     ends = writer._vector(builder, (0,), np.int32)
     sub, model = schema.module("SubGraph"), schema.module("Model")
@@ -112,14 +112,12 @@ def test_a_thousand_operators_are_no_overlap():
     assert tflite.read(tflite.write(graph), "long").nodes == nodes
 
 
-def test_weights_quantized_without_their_input_are_refused():
-    """Dynamic-range models: int8 weights under float32 activations. No integer kernel means that."""
+def test_a_float32_bias_beside_int8_activations_is_refused():
+    """What only a dynamic-range model has, in an integer one."""
     graph = convolution(Conv2D(), 2, 1, 1, 3)
-    x, out = (replace(graph.tensors[n], dtype="float32", quant=None) for n in ("x", "out"))
     bias = constant("b", np.zeros(2, np.float32))
-    data = tflite.write(replace(graph, tensors={**graph.tensors, "x": x, "out": out, "b": bias}))
-    error = refused_or_sound(data)
-    assert error is not None, "int8 weights were taken for float32 ones"
+    error = refused_or_sound(tflite.write(replace(graph, tensors={**graph.tensors, "b": bias})))
+    assert error is not None, "a float32 bias was taken for an int32 one"
     assert "conv2d_0" in str(error)
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.ops.folding import check_against_tflm, check_folding, graph_of
 from tests.support import activation, quant, random_inputs
 from tinycomp.errors import BadInput
-from tinycomp.ops.base import Source
+from tinycomp.ops.base import Parsed, Source
 from tinycomp.ops.pack import OPERATOR, Pack
 
 GRID = [((), 0, 4), ((3,), 0, 2), ((3,), 1, 2), ((2, 3), 1, 3), ((2, 3, 2), 3, 2), ((1,), 0, 1)]
@@ -25,7 +25,7 @@ def test_the_reference_computes_what_tflite_micro_computes(shape, axis, count, d
 def test_reading_counts_the_axis_from_the_front():
     (codec,) = OPERATOR.codecs
     pair = (activation("a", (2, 3)), activation("b", (2, 3)))
-    assert codec.read(Source("p", "PACK", {"axis": -1, "values_count": 2}, pair, ())) == (Pack(2), pair)
+    assert codec.read(Source("p", "PACK", {"axis": -1, "values_count": 2}, pair, ())) == Parsed(Pack(2), pair)
     with pytest.raises(BadInput, match="axis 3 is outside a tensor of rank 3"):
         codec.read(Source("p", "PACK", {"axis": 3}, pair, ()))
     with pytest.raises(BadInput, match="has no inputs"):

@@ -54,8 +54,8 @@ def scalar(value: object, dtype: str = "int32") -> Tensor:
 
 
 def test_reading_makes_a_node_without_inputs():
-    assert read(scalar(1), scalar(9), scalar(2)) == (Range(1, 9, 2), ())
-    assert read(scalar(1, "int64"), scalar(9, "int64"), scalar(2, "int64")) == (Range(1, 9, 2, "int64"), ())
+    assert read(scalar(1), scalar(9), scalar(2)) == Parsed(Range(1, 9, 2), ())
+    assert read(scalar(1, "int64"), scalar(9, "int64"), scalar(2, "int64")) == Parsed(Range(1, 9, 2, "int64"), ())
 
 
 def test_faults_are_named():

@@ -10,7 +10,7 @@ from tests.ops.folding import check_against_tflm, check_folding, graph_of
 from tests.support import activation, quant, reference
 from tinycomp.errors import BadInput
 from tinycomp.ir import Graph, Node
-from tinycomp.ops.base import Source
+from tinycomp.ops.base import Parsed, Source
 from tinycomp.ops.pad import Pad
 from tinycomp.ops.reshape import Reshape
 from tinycomp.ops.shape import OPERATOR, Shape
@@ -28,7 +28,7 @@ def test_the_reference_computes_what_tflite_micro_computes(shape):
 def test_int64_is_what_the_output_tensor_says():
     codec = OPERATOR.codecs[0]
     x, out = activation("x", (1, 7)), activation("y", (2,), "int64")
-    assert codec.read(Source("shape_0", "SHAPE", {}, (x,), (out,))) == (Shape((1, 7), "int64"), ())
+    assert codec.read(Source("shape_0", "SHAPE", {}, (x,), (out,))) == Parsed(Shape((1, 7), "int64"), ())
     check_folding(graph_of(Shape((1, 7), "int64"), []))
     with pytest.raises(BadInput, match=r"shape_0 \(shape\): its output is float32"):
         graph_of(Shape((1, 7), "float32"), [])

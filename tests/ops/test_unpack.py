@@ -7,7 +7,7 @@ import pytest
 from tests.ops.folding import check_against_tflm, check_folding, graph_of
 from tests.support import activation, quant, random_inputs
 from tinycomp.errors import BadInput
-from tinycomp.ops.base import Source
+from tinycomp.ops.base import Parsed, Source
 from tinycomp.ops.unpack import OPERATOR, Unpack
 
 DTYPES = [("int8", quant(0.1, 3)), ("int16", quant(0.1)), ("int32", None), ("float32", None)]
@@ -31,7 +31,7 @@ def test_a_vector_comes_apart_into_scalars():
 def test_faults_are_named():
     (codec,) = OPERATOR.codecs
     x = activation("x", (2, 3), "int32")
-    assert codec.read(Source("u", "UNPACK", {"axis": -1, "num": 3}, (x,), ())) == (Unpack(1), (x,))
+    assert codec.read(Source("u", "UNPACK", {"axis": -1, "num": 3}, (x,), ())) == Parsed(Unpack(1), (x,))
     with pytest.raises(BadInput, match="axis 2 is outside a tensor of rank 2"):
         codec.read(Source("u", "UNPACK", {"axis": 2}, (x,), ()))
     with pytest.raises(BadInput, match=r"takes 'x' \[2, 3\] apart along axis 0 into 3 outputs"):
