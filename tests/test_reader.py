@@ -32,8 +32,6 @@ MODELS = [
     "ad_float", "ad_int8", "hello_world_float", "hello_world_int8", "ic_float", "ic_int8", "kws_float", "kws_int8",
     "magic_wand_float", "micro_speech_quantized", "person_detect", "sww_int8", "vww_float", "vww_int8",
 ]  # fmt: skip
-# Not supported yet, and the first operator that says so.
-REFUSED = {}
 CODE = schema.numbers("BuiltinOperator")
 
 
@@ -47,13 +45,6 @@ def test_reference_models_read_and_survive_the_writer(name: str):
     again = tflite.read(tflite.write(graph), name)
     assert [node.attrs for node in again.nodes] == [node.attrs for node in graph.nodes]
     assert {t: again.tensors[t].quant for t in again.tensors} == {t: graph.tensors[t].quant for t in graph.tensors}
-
-
-@needs_shared
-@pytest.mark.parametrize("name", REFUSED)
-def test_reference_models_that_need_more_are_refused_by_operator(name: str):
-    with pytest.raises(Unsupported, match=REFUSED[name]):
-        tflite.load(SHARED / "models" / f"{name}.tflite")
 
 
 @needs_shared

@@ -30,6 +30,7 @@ from tinycomp.ops.pad import Pad
 from tinycomp.ops.reduce_prod import ReduceProd
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
+from tinycomp.ops.resize_nearest import ResizeNearest
 from tinycomp.ops.reverse import Reverse
 from tinycomp.ops.softmax import Softmax
 from tinycomp.ops.split import Split
@@ -94,6 +95,7 @@ GRAPHS: dict[str, Callable[[Net, str], str]] = {
     "relu beside another reader": lambda n, x: n.op(Concatenation(3), n.op(Relu("relu"), x), x),
     "relu6 beside another reader": lambda n, x: n.op(Concatenation(3), n.op(Relu("relu6"), x), x),
     "reshape": lambda n, x: n.op(Reshape((1, 8, 3, 4)), n.conv(x, 4)),
+    "resize_nearest": lambda n, x: n.op(ResizeNearest((7, 9)), n.conv(x, 2)),
     "reverse": lambda n, x: n.op(Reverse((2,)), n.conv(x, 2)),
     "softmax": lambda n, x: n.op(Softmax(), n.conv(x, 4)),
     "space_to_batch": lambda n, x: n.op(SpaceToBatch((2, 2), ((0, 0), (0, 0))), n.conv(x, 2)),

@@ -56,6 +56,9 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     if x.dtype == "int8":
         unary.require_per_tensor(node, x)
         unary.require_per_tensor(node, out)
+        if a.function == "sum" and graph.reference == "litert":
+            raise Unsupported("LiteRT's int8 SUM uses another arithmetic", where=f"{node.name} (reduce)",
+                              fix="build with --reference tflm")  # fmt: skip
         if a.function == "sum":
             unary.require_multiplier(node, graph, x.scale / out.scale * _count(node, graph), 2.0**22)
         elif x.quant != out.quant:
