@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tinycomp.cores import Core
 from tinycomp.emit.library import Identity, kernels, library
 from tinycomp.harness.counting import arm, firmware, plugin, profile, program
+from tinycomp.harness.counting.window import Counted
 from tinycomp.ir import Array
 from tinycomp.program import Program
-from tinycomp.target import Core
 
 KEPT = 32  # hexadecimal digits of a cache file's name
 
@@ -44,8 +46,22 @@ def steps(made: Program, core: Core, case: Sequence[Array], cache: Path | None =
 
 
 def _count(made: Program, core: Core, case: Sequence[Array]) -> list[Count]:
-    emulated = core.id in arm.MODELS
-    memory = profile.UNICORN_MEMORY if emulated else plugin.MACHINES[core.id].memory
+    with firmware_of(made, core, case, clean=False) as built:
+        elf = program.read(built.layered)
+        windows = counter(core)(elf, core, len(made.steps)).windows
+    work = [w.instructions if w.cycles is None else w.cycles for w in windows[: len(made.steps)]]
+    return [Count(n, _size(elf, s.function.symbol)) for n, s in zip(work, made.steps, strict=True)]
+
+
+def counter(core: Core) -> Callable[[program.Elf, Core, int], Counted]:
+    """What counts a core's programs."""
+    return arm.count if core.id in arm.MODELS else plugin.count
+
+
+@contextmanager
+def firmware_of(made: Program, core: Core, case: Sequence[Array], clean: bool = True) -> Iterator[firmware.Firmware]:
+    """Firmware that runs the program on one case; clean: also without the marks between layers."""
+    memory = profile.UNICORN_MEMORY if core.id in arm.MODELS else plugin.MACHINES[core.id].memory
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "src", Path(folder) / "out"
         source.mkdir()
@@ -53,10 +69,7 @@ def _count(made: Program, core: Core, case: Sequence[Array]) -> list[Count]:
         for file, text in library(made, Identity("net", "0" * 64)).items():
             (source / file).write_text(text)
         job = firmware.Job(source, "net", made.graph, len(made.steps), case, core.optimise, made.pushed)
-        elf = program.read(firmware.build(job, core, memory, out, clean=False).layered)
-        windows = (arm.count if emulated else plugin.count)(elf, core, job.layers).windows
-    work = [w.instructions if w.cycles is None else w.cycles for w in windows[: job.layers]]
-    return [Count(n, _size(elf, s.function.symbol)) for n, s in zip(work, made.steps, strict=True)]
+        yield firmware.build(job, core, memory, out, clean=clean)
 
 
 def _size(elf: program.Elf, function: str) -> int:

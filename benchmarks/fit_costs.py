@@ -25,12 +25,12 @@ import fitting
 import numpy as np
 
 from tinycomp import cost, ops
+from tinycomp.cores import Core, load_cores
 from tinycomp.cost import rows, unfitted
 from tinycomp.emit.library import kernels
 from tinycomp.kernel import Kernel
 from tinycomp.lower import lower
 from tinycomp.program import Opt, Program, Recipe, Step
-from tinycomp.target import Core, load_cores
 
 CORES = ("cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m33", "cortex-m7", "cortex-m55", "rv32imc",
          "xtensa-lx106")  # fmt: skip

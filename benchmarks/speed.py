@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import cost_grid
+import counts
 
 from tinycomp import cost, frontend
+from tinycomp.cores import load_core
 from tinycomp.emit.library import Identity, library
 from tinycomp.errors import TinycompError
-from tinycomp.harness.counting import arm, firmware, plugin, profile, program
+from tinycomp.harness.counting import program
 from tinycomp.lower import lower
 from tinycomp.program import Recipe, Stream
 from tinycomp.report import size
-from tinycomp.target import load_core
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "models"
@@ -74,23 +74,13 @@ def run(job: tuple[str, str, Stream]) -> Figures | str:
 def _measure(model: str, core_id: str, stream: Stream) -> Figures:
     core, front = load_core(core_id), frontend.front(frontend.load(SHARED / f"{model}.tflite"))
     made = lower(front.graph, Recipe("speed", stream), core.features)
+    count, layers = counts.counter(core), len(made.steps)
+    with counts.firmware_of(made, core, cost_grid.inputs_of(made.graph)) as built:
+        total = count(program.read(built.clean), core, layers).windows[layers]
+        by_layer = count(program.read(built.layered), core, layers).windows[:layers]
     sources = library(made, Identity("net", "0" * 64))
-    emulated = core.id in arm.MODELS
-    memory = profile.UNICORN_MEMORY if emulated else plugin.MACHINES[core.id].memory
-    with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder) / "src", Path(folder) / "out"
-        source.mkdir()
-        out.mkdir()
-        for file, text in sources.items():
-            (source / file).write_text(text)
-        case = cost_grid.inputs_of(made.graph)
-        job = firmware.Job(source, "net", made.graph, len(made.steps), case, core.optimise, made.pushed)
-        built = firmware.build(job, core, memory, out)
-        count = arm.count if emulated else plugin.count
-        total = count(program.read(built.clean), core, job.layers).windows[job.layers]
-        layers = count(program.read(built.layered), core, job.layers).windows[: job.layers]
     predicted, macs, code = cost.program(made, core), frontend.macs(front.graph), size.measure(sources, "net", core)
-    counted = [w.instructions if w.cycles is None else w.cycles for w in layers]
+    counted = [w.instructions if w.cycles is None else w.cycles for w in by_layer]
     work = total.instructions if total.cycles is None else total.cycles
     peers, record = PEERS["modelled"], PEERS["record"]["mcycles"]
     return Figures(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tinycomp.cores import Core, load_core
 from tinycomp.harness.counting import program
 from tinycomp.harness.counting.firmware import Memory
 from tinycomp.harness.counting.program import Elf
-from tinycomp.target import Core, load_core
 
 PLAIN = Memory(boot=0, code=0x1000, code_bytes=1 << 20, data=0x2000_0000, data_bytes=1 << 16)
 # Start-up, the body, and the exit.

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tinycomp import resources
+from tinycomp.cores import FEATURES, Core, load_core, load_cores
 from tinycomp.errors import BadInput, ToolMissing
-from tinycomp.target import FEATURES, Board, Budget, Core, load_board, load_boards, load_core, load_cores, parse_bytes
+from tinycomp.target import Board, Budget, load_board, load_boards, parse_bytes
 
 BOARDS = load_boards()
 CORES = load_cores()

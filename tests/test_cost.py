@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cost_grid
+import counts
+import fit_costs
+import fitting
 import numpy as np
 import pytest
 
 from tests.support import SHARED, needs_shared
 from tests.test_build import build, model, tool
 from tinycomp import cost, frontend, ops
+from tinycomp.cores import load_core, load_cores
 from tinycomp.cost import rows, unfitted
 from tinycomp.lower import lower
 from tinycomp.program import Program, Recipe
-from tinycomp.target import load_core, load_cores
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-import cost_grid  # noqa: E402
-import counts  # noqa: E402
-import fit_costs  # noqa: E402
-import fitting  # noqa: E402
-
 __all__ = ["model"]  # the fixture
 M4 = load_core("cortex-m4")
 HELD_OUT, SHAPES = 7, 16

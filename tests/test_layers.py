@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("interpret",),
     ("tflite", "rewrite", "rules", "quantize", "compress"),
     (
+        "cores",
         "target",
         "schedule",
         "planner",

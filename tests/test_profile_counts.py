@@ -9,11 +9,11 @@ import pytest
 
 from tests.assembly import ARM_LOOP, RISCV_LOOP, XTENSA_LOOP, assemble, between, core, machine_code, mark
 from tests.support import needs_cc
+from tinycomp.cores import load_cores
 from tinycomp.errors import OutputsDiffer
 from tinycomp.harness.counting import arm, plugin
 from tinycomp.harness.counting.cycles import Cost, Coster
 from tinycomp.harness.counting.window import Window
-from tinycomp.target import load_cores
 
 # MOVS; 100 times LDR, ADDS, STR, SUBS; BNE taken 99 times and once not.
 LOOP_CYCLES = {

@@ -1,7 +1,7 @@
 """Which kernels run, and whether layer after layer or row by row: the fastest plan that fits.
 
-Streaming costs at most a quarter of a percent, and what is within half a percent counts as equally fast. So with the
-same kernels the smaller plan is taken, and it is the kernels that decide the speed: each operator's table has them
+Streaming costs less than half a percent, which counts as equally fast. So with the same kernels the smaller plan is
+taken, and it is the kernels that decide the speed: each operator's table has them
 best first, and those that are fast want scratch. Where the plan of the fastest kernels does not fit, scratch gives way
 where memory is fullest until it does; how much larger than the smallest plan it may be besides is the recipe's choice.
 Slow memory is the last resort, with the kernels that are preferred.
@@ -50,6 +50,16 @@ class Plan:
     alone: int
     fits: bool = True
     passed_over: Plan | None = None
+
+    @property
+    def progress(self) -> int:
+        """Bytes of the counters of a pushed build."""
+        return progress_bytes(self.kind, self.cut)
+
+
+def progress_bytes(kind: Kind, cut: Sequence[segments.Segment]) -> int:
+    """Bytes of the counters that tell a pushed build how far it is; none where the input is held."""
+    return COUNTER_BYTES * cut[0].end if kind == "rows pushed" else 0
 
 
 def settle(
@@ -153,17 +163,15 @@ class _Maker:
     def _laid_out(
         self, kind: Kind, chosen: tuple[Choice, ...], model: timeline.Model, cut: list[segments.Segment]
     ) -> Plan:
-        progress = COUNTER_BYTES * cut[0].end if kind == "rows pushed" else 0
-        layout = lay_out(model, cut, self.align, progress)
+        layout = lay_out(model, cut, self.align, progress_bytes(kind, cut))
         return Plan(kind, chosen, model, tuple(cut), layout, layout.size)
 
     def _spread(self, plan: Plan, rooms: regions.Rooms | None) -> Plan:
         if rooms is None:
             return plan
-        progress = COUNTER_BYTES * plan.cut[0].end if plan.kind == "rows pushed" else 0
-        alone = plan.layout if not plan.layout.others else lay_out(plan.model, plan.cut, self.align, progress)
-        layout = regions.spread(alone, plan.model, plan.cut, self.align, progress, rooms)
-        return replace(plan, layout=layout, fits=regions.fits(layout, progress > 0, rooms))
+        alone = plan.layout if not plan.layout.others else lay_out(plan.model, plan.cut, self.align, plan.progress)
+        layout = regions.spread(alone, plan.model, plan.cut, self.align, plan.progress, rooms)
+        return replace(plan, layout=layout, fits=regions.fits(layout, plan.progress > 0, rooms))
 
 
 def _kernels(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str], every: bool = False) -> list[Choice]:

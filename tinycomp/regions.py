@@ -105,8 +105,8 @@ def spread(plain: Layout, model: Model, segments: Sequence[Segment], align: int,
     Where the hottest-first choice does not fit, large pieces get the first choice. What fits neither way is laid out
     hottest first, and its sizes say which region is too small.
     """
-    fits = plain.size + context_bytes(progress > 0) <= next(r.bytes for r in where.fast_first if r.region == SRAM)
-    if len(where.fast_first) < 2 or (fits and not (where.asked and where.fast_first[0].region != SRAM)):
+    faster = where.asked and where.fast_first[0].region != SRAM
+    if len(where.fast_first) < 2 or (fits(plain, progress > 0, where) and not faster):
         return plain
     spare = context_bytes(progress > 0, len(where.fast_first))
     limits = {r.region: r.bytes - (spare if r.region == SRAM else 0) for r in where.fast_first}

@@ -9,14 +9,15 @@ import signal
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from tests.fuzz.mutate import MARK
 from tests.support import reference, run_program, same
@@ -220,12 +221,16 @@ def _runs(made: Build, rng: random.Random) -> None:
             same(answer, wanted[k], f"C, case {k}")
 
 
+def _tool(runner: CliRunner, *given: object) -> Result:
+    return runner.invoke(main, [str(g) for g in given])
+
+
 def _called(data: bytes, options: Options) -> None:
     """The same through the command line: a status, no traceback, the folder whole or absent, nothing beside it."""
     with tempfile.TemporaryDirectory() as folder:
         model, out = Path(folder) / f"in {MARK}.tflite", Path(folder) / "made" / "out"
         model.write_bytes(data)
-        tool: Callable[..., Any] = lambda *given: CliRunner().invoke(main, [str(g) for g in given])  # noqa: E731
+        tool = partial(_tool, CliRunner())
         with limited():
             built = tool("build", model, "--board", options.board, "-o", out, "--opt", options.opt, "--stream",
                          options.stream, "--kernels", options.kernels, "--quantize", options.quantize)  # fmt: skip

@@ -300,7 +300,7 @@ def _longer(rng: random.Random, model: Any) -> None:
 
 _TABLE: tuple[tuple[Change, int], ...] = (
     (_any_field, 6), (_shape, 3), (_size_everywhere, 5), (_type, 3), (_quantization, 4), (_options, 5), (_builtin, 3),
-    (_wiring, 3), (_constant, 4), (_name, 1), (_transplant, 2), (_tables, 1), (_longer, 2),  # type: ignore[list-item]
+    (_wiring, 3), (_constant, 4), (_name, 1), (_transplant, 2), (_tables, 1), (_longer, 2),
 )  # fmt: skip
 _CHANGES = [change for change, _ in _TABLE]
 _WEIGHTS = [weight for _, weight in _TABLE]

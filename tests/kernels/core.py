@@ -11,6 +11,7 @@ import numpy as np
 
 from tests.assembly import core as known_core
 from tests.support import reference, run_program, same
+from tinycomp.cores import Core
 from tinycomp.emit.library import Identity, environment, library
 from tinycomp.harness.counting import arm, plugin, program
 from tinycomp.harness.counting.firmware import Memory
@@ -18,7 +19,6 @@ from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.lower import lower
 from tinycomp.ops import check
 from tinycomp.program import Program, Recipe
-from tinycomp.target import Core
 
 MEMORY = Memory(boot=0, code=0x1000, code_bytes=8 << 20, data=0x2000_0000, data_bytes=16 << 20)
 MAIN = """

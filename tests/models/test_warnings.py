@@ -10,10 +10,10 @@ import pytest
 
 from tests.models.test_reference_models import front
 from tests.support import needs_shared
+from tinycomp.cores import load_core
 from tinycomp.emit.library import Identity, library
 from tinycomp.lower import lower
 from tinycomp.program import Recipe
-from tinycomp.target import load_core
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-pedantic", "-Werror")
 CORES = ["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv32imc", "xtensa-lx106"]

@@ -17,7 +17,7 @@ GRID = [((1, 10), 1), ((7,), 0), ((1, 4, 5, 3), 3), ((1, 4, 5, 3), 1), ((2, 4, 5
 
 def layer(shape: tuple[int, ...], axis: int, largest: bool, dtype: str) -> Graph:
     """One node."""
-    x = activation("x", shape, dtype, quant(0.1, 3) if dtype == "int8" else None)  # type: ignore[arg-type]
+    x = activation("x", shape, dtype, quant(0.1, 3) if dtype == "int8" else None)
     out = Tensor("out", (*shape[:axis], *shape[axis + 1 :]), "int32")
     return single(ArgExtreme(axis, largest), [x], out)
 

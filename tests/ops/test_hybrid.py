@@ -93,7 +93,7 @@ def test_a_file_keeps_them(label):
 def test_float_rewrites_leave_such_weights_alone():
     graph = LAYERS["conv2d"]()
     hidden = replace(graph.tensors["out"], name="hidden")
-    plain = replace(graph.nodes[0].attrs, activation="none")  # type: ignore[type-var]
+    plain = replace(graph.nodes[0].attrs, activation="none")
     scale = constant("scale", np.linspace(0.5, 2, 5).astype(np.float32))
     nodes = (
         replace(graph.nodes[0], attrs=plain, outputs=("hidden",)),

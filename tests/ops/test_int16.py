@@ -40,7 +40,7 @@ def weighted(attrs: Attrs, shape: tuple[int, ...], dims: tuple[int, ...], bias: 
     rng = np.random.default_rng(sum(shape) * 31 + sum(dims))
     n = dims[axis]
     scales = [0.004] if per_tensor else [float(s) for s in rng.uniform(0.0005, 0.02, n)]
-    given = Tensor("b", (n,), bias, per_channel([IN * s for s in scales]),  # type: ignore[arg-type]
+    given = Tensor("b", (n,), bias, per_channel([IN * s for s in scales]),
                    rng.integers(-most, most, n).astype(bias))  # fmt: skip
     weights = constant("w", rng.integers(-127, 128, dims).astype(np.int8), per_channel(scales, axis))
     return single(attrs, [activation("x", shape, "int16", quant(IN)), weights, given], out_quant=quant(out))

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from tests.ops.elementwise import node_graph, panel, unchecked_out
-from tests.support import activation, check_operator, quant, random_inputs, single
+from tests.ops.folding import check_folding, graph_of
+from tests.support import activation, check_operator, constant, quant, random_inputs, reference, single
 from tinycomp import ops
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import DType, Graph
+from tinycomp.ops.base import Source
 from tinycomp.ops.reduce import OPERATOR, Reduce
-from tinycomp.ops.reduce_prod import ReduceProd
 
 # shape, axes, keep_dims
 GRID = [
@@ -58,14 +59,14 @@ def test_int8_sums_under_many_scales(scale, zero_point):
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64"])
 def test_products_run(dtype):
-    graph = single(ReduceProd((1,), True), [activation("x", (2, 5, 3), dtype)])
+    graph = single(Reduce((1,), True, "prod"), [activation("x", (2, 5, 3), dtype)])
     rng = np.random.default_rng(0)
     case = [rng.integers(-3, 4, (2, 5, 3)).astype(dtype)]
     check_operator(graph, [case], by="litert", oracle=dtype != "int64")
 
 
 def test_reading_undoes_writing():
-    for codec, function in zip(OPERATOR.codecs, ("sum", "max", "min", "any", "all"), strict=True):
+    for codec, function in zip(OPERATOR.codecs, ("sum", "prod", "max", "min", "any", "all"), strict=True):
         node = single(Reduce((1,), True, "sum"), [activation("x", (2, 3), "float32")]).nodes[0]
         graph = single(Reduce((1,), True, "sum"), [activation("x", (2, 3), "float32")])
         written = codec.write and codec.write(replace(node, attrs=Reduce((1,), True, function)), graph)
@@ -81,3 +82,38 @@ def test_what_has_no_meaning_is_refused_with_a_reason():
         ops.check(node_graph(Reduce((1,), True, "any"), [x], unchecked_out((2, 1), "int8", quant(0.1))))
     with pytest.raises(BadInput, match=r"axes \[2\] of 'x' \[2, 3\]"):
         ops.check(node_graph(Reduce((2,), True, "max"), [x], unchecked_out((2, 1), "int8", quant(0.1))))
+
+
+# No oracle in TensorFlow Lite Micro: products are what numpy says.
+PRODUCTS = [((4,), (0,)), ((2, 3), (1,)), ((2, 3, 4), (0, 2)), ((2, 3), (0, 1)), ((2, 3), ()), ((1, 1), (0,))]
+
+
+@pytest.mark.parametrize(("shape", "axes"), PRODUCTS)
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_the_product_is_taken_over_the_axes(shape, axes, keep, dtype):
+    graph = graph_of(Reduce(axes, keep, "prod"), [activation("x", shape, dtype)])
+    x = np.random.default_rng(0).integers(-5, 6, shape).astype(dtype)
+    np.testing.assert_array_equal(reference(graph, [x])[0], np.prod(x.astype(np.int64), axis=axes, keepdims=keep))
+    check_folding(graph, random_inputs(graph)[2])
+
+
+def test_products_of_integers_wrap():
+    graph = graph_of(Reduce((0,), False, "prod"), [activation("x", (3,), "int32")])
+    assert reference(graph, [np.array([65536, 65536, 3], np.int32)])[0] == 0
+    assert reference(graph, [np.array([2**31 - 1, 2, 1], np.int32)])[0] == -2
+
+
+def test_faults_of_reading_are_named():
+    codec = next(c for c in OPERATOR.codecs if c.builtin == "REDUCE_PROD")
+    x, axes = activation("x", (2, 3), "int32"), constant("a", np.array([-1, 0, 1], np.int32))
+    source = Source("r", "REDUCE_PROD", {"keep_dims": True}, (x, axes), ())
+    assert codec.read(source)[:2] == (Reduce((0, 1), True, "prod"), (x,))
+    with pytest.raises(BadInput, match="axis 2 is outside a tensor of rank 2"):
+        codec.read(Source("r", "REDUCE_PROD", {}, (x, constant("a", np.array(2))), ()))
+    with pytest.raises(Unsupported, match=r"the axes .* is computed at run time"):
+        codec.read(Source("r", "REDUCE_PROD", {}, (x, activation("a", (1,), "int32")), ()))
+    with pytest.raises(BadInput, match=r"axes \[2\] of 'x' \[2, 3\]"):
+        graph_of(Reduce((2,), False, "prod"), [x])
+    with pytest.raises(Unsupported, match="has dtypes int8→int8"):
+        graph_of(Reduce((0,), False, "prod"), [activation("x", (2,), "int8", quant(0.1))])

@@ -36,7 +36,7 @@ def values(count: int = 60, shape: tuple[int, ...] = SHAPE) -> Array:
 
 def npz(path: Path, **arrays: Array) -> Path:
     """An .npz file."""
-    np.savez(path / "data.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(path / "data.npz", **arrays)
     return path / "data.npz"
 
 

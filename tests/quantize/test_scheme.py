@@ -23,7 +23,6 @@ from tinycomp.ops.pairwise import Pairwise
 from tinycomp.ops.quantize import Quantize
 from tinycomp.ops.range_ import Range as RangeOp
 from tinycomp.ops.reduce import Reduce
-from tinycomp.ops.reduce_prod import ReduceProd
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
 from tinycomp.ops.shape import Shape
@@ -33,7 +32,7 @@ from tinycomp.quantize.rules import FUNCTION_RULES, RULES, SIGNED_UNIT, UNIT
 from tinycomp.quantize.scheme import quant_of, reach, scheme
 
 # Operators that compute no real numbers, exist at one end of an integer model only, or keep a state that is float32.
-WITHOUT = (ArgExtreme, Cast, Delay, Dequantize, Fill, Lstm, Quantize, RangeOp, ReduceProd, Shape)
+WITHOUT = (ArgExtreme, Cast, Delay, Dequantize, Fill, Lstm, Quantize, RangeOp, Shape)
 FAMILIES = {
     Elementwise: {name for name, f in elementwise.FUNCTIONS.items() if "int8" in f.dtypes},
     Pairwise: {name for name, f in pairwise.FUNCTIONS.items() if "int8" in f.dtypes},
@@ -153,5 +152,5 @@ def test_what_others_read_beside_a_relu_keeps_its_range():
 def test_an_operator_without_int8_form_is_kept():
     net = Net("float32")
     x = net.input(1, 4)
-    graph = net.graph(net.op(ReduceProd((1,), True), x))
-    assert scheme(graph, ranges(graph)).kept == {"reduce_prod_0"}
+    graph = net.graph(net.op(Reduce((1,), True, "prod"), x))
+    assert scheme(graph, ranges(graph)).kept == {"reduce_0"}

@@ -27,7 +27,7 @@ from tinycomp.ops.mirror_pad import MirrorPad
 from tinycomp.ops.mul import Mul
 from tinycomp.ops.pack import Pack
 from tinycomp.ops.pad import Pad
-from tinycomp.ops.reduce_prod import ReduceProd
+from tinycomp.ops.reduce import Reduce
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
 from tinycomp.ops.resize_nearest import ResizeNearest
@@ -204,10 +204,10 @@ def test_float_inputs_and_outputs_keep_their_names_and_types():
 def test_an_operator_without_int8_form_stays_float_between_conversions():
     net = Net("float32")
     x = net.input(1, 6, 4)
-    y = net.op(ReduceProd((2,), True), net.dense(x, 3, keep_dims=True))
+    y = net.op(Reduce((2,), True, "prod"), net.dense(x, 3, keep_dims=True))
     graph = net.graph(net.op(Relu("relu"), net.op(Add(), y, y)))
     made, cases = converted(graph)
-    assert [n.op for n in made.nodes] == ["fully_connected", "dequantize", "reduce_prod", "quantize", "add", "relu"]
+    assert [n.op for n in made.nodes] == ["fully_connected", "dequantize", "reduce", "quantize", "add", "relu"]
     assert near(graph, made, cases) < 20
 
 
@@ -225,7 +225,7 @@ def test_an_output_that_is_read_again_is_converted_once():
 def test_an_input_that_is_an_output_of_a_kept_node_too_is_told_apart():
     net = Net("float32")
     x = net.input(1, 6)
-    graph = net.graph(net.op(ReduceProd((1,), True), x), net.dense(x, 3))
+    graph = net.graph(net.op(Reduce((1,), True, "prod"), x), net.dense(x, 3))
     made, cases = converted(graph)
     assert made.tensors[made.inputs[0]].dtype == "int8"
     assert {made.tensors[n].dtype for n in made.outputs} == {"int8"}

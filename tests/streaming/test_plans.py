@@ -13,12 +13,12 @@ from tests.streaming.test_regions import network
 from tests.support import SHARED, needs_cc, needs_shared
 from tinycomp import frontend, regions
 from tinycomp.cli import main
+from tinycomp.cores import load_core
 from tinycomp.ir import Graph
 from tinycomp.lower import lower
 from tinycomp.program import Opt, Program, Recipe, Stream
 from tinycomp.regions import Room, Rooms
 from tinycomp.report import chart, memory, text
-from tinycomp.target import load_core
 from tinycomp.tflite import writer
 
 DSP = load_core("cortex-m4").features

@@ -44,13 +44,13 @@ def network() -> Graph:
 
 def split(graph: Graph, stream: str, kind: str) -> Program:
     """The graph in regions of which none but the last is large enough."""
-    need = lower(graph, Recipe(stream=stream)).arena  # type: ignore[arg-type]
+    need = lower(graph, Recipe(stream=stream)).arena
     shapes = {
         "sram+psram": (Room("sram", need * 2 // 3), Room("psram", PLENTY)),
         "dtcm+sram": (Room("dtcm", need // 2), Room("sram", need)),
         "three": (Room("dtcm", need // 4), Room("sram", need // 3), Room("psram", PLENTY)),
     }
-    return lower(graph, Recipe(stream=stream), rooms=Rooms(shapes[kind]))  # type: ignore[arg-type]
+    return lower(graph, Recipe(stream=stream), rooms=Rooms(shapes[kind]))
 
 
 @needs_cc

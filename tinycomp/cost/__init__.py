@@ -16,10 +16,10 @@ from types import MappingProxyType
 from typing import Literal, TypedDict, cast
 
 from tinycomp import resources
+from tinycomp.cores import Core
 from tinycomp.cost.rows import code_sizes, features, key, tags
 from tinycomp.ir import Graph
 from tinycomp.program import Program, Step
-from tinycomp.target import Core
 
 FILE = "costs.json"
 HOW: Mapping[str, str] = MappingProxyType({

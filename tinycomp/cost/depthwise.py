@@ -23,9 +23,8 @@ from tinycomp.cost.sizes import (
     trips,
 )
 from tinycomp.ir import Graph
+from tinycomp.ops.depthwise_portable import REGISTERS
 from tinycomp.program import Step
-
-REGISTERS = 13
 
 
 def written_out(step: Step, graph: Graph) -> Made:

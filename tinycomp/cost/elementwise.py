@@ -17,6 +17,7 @@ from tinycomp.cost.sizes import (
     trips,
 )
 from tinycomp.ir import Graph
+from tinycomp.ops.pool import attrs
 from tinycomp.program import Step
 
 INLINE = 64  # bytes up to which compilers write a copy out
@@ -24,13 +25,13 @@ INLINE = 64  # bytes up to which compilers write a copy out
 
 def pool(step: Step, graph: Graph) -> Made:
     """Pools: for each column groups of four channels, then single ones, over the window's taps."""
-    x, out, a = graph.ins(step.node)[0], graph.out(step.node), step.node.attrs
-    kh, kw = _window(step)
+    x, out, a = graph.ins(step.node)[0], graph.out(step.node), attrs(step.node)
+    kh, kw = a.size
     count, kernel = out.shape[-1], step.function.kernel
     reduces = kernel.startswith("reduce")
     at = float(step.calls * out.shape[2])
     rows = 1 if reduces else kh
-    top, bottom, left, right = getattr(a, "padding")  # noqa: B009
+    top, bottom, left, right = a.padding
     beyond = ((left + right) * rows + (0 if reduces else (top + bottom) * kw / max(1, out.shape[1]))) * step.calls
     made = fixed(step, kh) | {"columns": at, "in_columns": x.elements / x.shape[-1]}
     single = reduces and kernel != "reduce_dsp"
@@ -54,14 +55,6 @@ def pool(step: Step, graph: Graph) -> Made:
     made |= {"⌈out/16⌉": float(step.calls * -(-count // VECTOR)), "in/16": float(x.elements // VECTOR),
              "⌈out/4⌉·in_w": float(step.calls * -(-count // GROUP) * x.shape[2])}  # fmt: skip
     return made, ("final", "columns")
-
-
-def _window(step: Step) -> tuple[int, int]:
-    a = step.node.attrs
-    for name in ("size", "kernel", "filter"):
-        if (found := getattr(a, name, None)) is not None:
-            return cast("tuple[int, int]", found)
-    return 1, 1
 
 
 def mean(step: Step, graph: Graph) -> Made:

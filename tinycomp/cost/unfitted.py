@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tinycomp.target import Core
+from tinycomp.cores import Core
 
 SOFTWARE_FLOAT = "without an FPU floating point is library calls, whose cycles depend on the data"
 LIBRARY = "calls the C library's exponential, whose cycles depend on the data"

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from tinycomp.cores import Core
 from tinycomp.emit.library import environment
 from tinycomp.harness.tools import PACKAGES
-from tinycomp.target import Board, Core, Region, load_board
+from tinycomp.target import Board, Region, load_board
 
 FOLDER = "emulator"
 FAULT_STATUS = 3  # the firmware's exit status after a fault; the port uses 0 to 2

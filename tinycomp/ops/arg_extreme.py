@@ -17,9 +17,7 @@ from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Access, Kernel, Leaf, rowwise, whole
 from tinycomp.ops import unary
 from tinycomp.ops.axes import axis_of, integers, row_axes
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, require_dtype
-
-INDEX_CODES = {"int32": 2, "int64": 4}  # TensorType of the schema
+from tinycomp.ops.base import TYPE_CODES, Codec, Operator, Parsed, Shape, Source, Written, require_dtype
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def _codec(largest: bool) -> Codec:
     def write(node: Node, graph: Graph) -> Written | None:
         if attrs(node).largest != largest:
             return None
-        code = INDEX_CODES[graph.out(node).dtype]
+        code = TYPE_CODES[graph.out(node).dtype]
         return Written({"output_type": code}, (node.inputs[0], np.array(attrs(node).axis, np.int32)))
 
     name = "Max" if largest else "Min"

@@ -14,6 +14,10 @@ from tinycomp.kernel import Access, Kernel
 
 Shape = tuple[int, ...]
 ACTIVATIONS = ("none", "relu", "relu_n1_to_1", "relu6", "tanh", "sign_bit")
+# TensorType of the schema.
+TYPE_CODES: dict[str, int] = {
+    "float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9, "int4": 17,
+}  # fmt: skip
 
 
 class Source(NamedTuple):

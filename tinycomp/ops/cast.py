@@ -18,12 +18,7 @@ from tinycomp import qmath
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node
 from tinycomp.kernel import Kernel, Leaf, Param
 from tinycomp.ops import unary
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written
-
-# TensorType of the schema.
-TYPE_CODES: dict[str, int] = {
-    "float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9, "int4": 17,
-}  # fmt: skip
+from tinycomp.ops.base import TYPE_CODES, Codec, Operator, Parsed, Shape, Source, Written
 
 INT_LIMITS = {**qmath.INT_RANGE, "int64": (-(2**63), 2**63 - 1)}
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import Unsupported
-from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Kernel, Leaf
 from tinycomp.ops import unary
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, as_dtype
@@ -53,12 +53,16 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
 def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
     if args[0].dtype != np.float32:
         return (_requantize(node, graph, args[0]),)
-    out = graph.out(node)
+    return (quantized(args[0], graph.out(node)),)
+
+
+def quantized(values: Array, out: Tensor) -> Array:
+    """Real values as the tensor stores them: the quotient in float32, halves away from zero, NaN as the least value."""
     low, high = qmath.INT_RANGE[out.dtype]
     with np.errstate(over="ignore"):  # infinity saturates like any large value
-        scaled = args[0].astype(np.float32) / np.float32(out.scale)
+        scaled = values.astype(np.float32) / np.float32(out.scale)
     rounded = np.trunc(scaled + np.copysign(0.5, scaled.astype(np.float64)))
-    return (as_dtype(np.clip(np.nan_to_num(rounded, nan=-np.inf) + out.zero_point, low, high), out.dtype),)
+    return as_dtype(np.clip(np.nan_to_num(rounded, nan=-np.inf) + out.zero_point, low, high), out.dtype)
 
 
 def _requantize(node: Node, graph: Graph, values: Array) -> Array:

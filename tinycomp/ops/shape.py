@@ -13,7 +13,7 @@ import numpy as np
 
 from tinycomp.errors import BadInput
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
-from tinycomp.ops.base import Codec, Operator, Parsed, Source, Written
+from tinycomp.ops.base import TYPE_CODES, Codec, Operator, Parsed, Source, Written
 from tinycomp.ops.reshape import Reshape
 
 
@@ -37,7 +37,7 @@ def _read(source: Source) -> Parsed:
 
 def _write(node: Node, graph: Graph) -> Written:
     """SHAPE of a constant of that shape, bytes of zero: the file format has no other way to say it."""
-    return Written({"out_type": 4 if attrs(node).dtype == "int64" else 2}, (np.zeros(attrs(node).shape, np.int8),))
+    return Written({"out_type": TYPE_CODES[attrs(node).dtype]}, (np.zeros(attrs(node).shape, np.int8),))
 
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[tuple[int, ...], DType], ...]:

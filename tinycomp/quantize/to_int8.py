@@ -11,7 +11,7 @@ import numpy as np
 from tinycomp import ops
 from tinycomp.ir import Array, Graph, Node, Quant, Tensor, fresh, pruned
 from tinycomp.ops.dequantize import Dequantize
-from tinycomp.ops.quantize import Quantize
+from tinycomp.ops.quantize import Quantize, quantized
 from tinycomp.quantize import weights
 from tinycomp.quantize.rules import operands, rule_of
 from tinycomp.quantize.scheme import Scheme
@@ -156,12 +156,5 @@ def as_inputs(graph: Graph, values: Sequence[Array]) -> list[Array]:
     made: list[Array] = []
     for name, value in zip(graph.inputs, values, strict=True):
         t = graph.tensors[name]
-        made.append(quantized(value, t.scale, t.zero_point) if t.dtype == "int8" and value.dtype.kind == "f" else value)
+        made.append(quantized(value, t) if t.dtype == "int8" and value.dtype.kind == "f" else value)
     return made
-
-
-def quantized(values: Array, scale: float, zero_point: int) -> Array:
-    """float32 to int8 as QUANTIZE does it: the quotient in float32, halves away from zero."""
-    quotient = values.astype(np.float32) / np.float32(scale)
-    rounded = np.trunc(quotient + np.copysign(np.float32(0.5), quotient).astype(np.float64))
-    return np.clip(rounded + zero_point, -128, 127).astype(np.int8)

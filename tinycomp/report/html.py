@@ -12,9 +12,8 @@ from tinycomp import resources
 from tinycomp.report import charts
 from tinycomp.report.text import number
 
-# Sections of report.json that later stages add, with their titles; each is shown as tables where it is there.
-EXTRAS = (("accuracy", "Accuracy"), ("quantization", "Quantization"), ("compression", "Compression"),
-          ("search", "Search"))  # fmt: skip
+# Sections of report.json that stages beyond compiling add, with their titles; shown as tables where they are there.
+EXTRAS = (("accuracy", "Accuracy"),)
 
 
 @dataclass(frozen=True)

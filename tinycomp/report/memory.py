@@ -44,25 +44,25 @@ class Moment:
 
 def moment(program: Program, task: int, region: str | None = None) -> Moment:
     """The arena during a task, counted from 0: of all memory regions, or of one."""
-    owners = _owners(program)
+    by_task = owners(program)
     live = tuple(r for r in program.layout.residents if r.start <= task + 1 < r.end and region in (None, r.region))
-    return Moment(task, owners[task] if owners else 0, live)
+    return Moment(task, by_task[task] if by_task else 0, live)
 
 
-def _owners(program: Program) -> list[int]:
+def owners(program: Program) -> list[int]:
     """The step of each task; an arriving row counts to the first step of its run."""
-    owners: list[int] = []
+    found: list[int] = []
     for run in program.runs:
         if run.order is None:
-            owners += [run.first] * program.steps[run.first].calls
+            found += [run.first] * program.steps[run.first].calls
         else:
-            owners += [max(step, run.first) for step in run.order]
-    return owners
+            found += [max(step, run.first) for step in run.order]
+    return found
 
 
 def steps(program: Program) -> list[dict[str, Any]]:
     """RAM over time: for at most SAMPLES tasks the tensors that hold something, with offset, bytes and live rows."""
-    tasks = max(len(_owners(program)), 1)
+    tasks = max(len(owners(program)), 1)
     used = live_at(program.layout, tasks + 2)[1:-1]
     stride = -(-tasks // SAMPLES)
     chosen = [max(range(a, min(a + stride, tasks)), key=lambda t: (used[t], -t)) for a in range(0, tasks, stride)]
@@ -80,7 +80,7 @@ def over_time(program: Program) -> dict[str, list[int]]:
     whole_tensors: of layers that keep tensors whole, each for as long as it has rows to compute. arena: up to where
     the memory is in use, all regions together. live: what of it holds something.
     """
-    tasks = max(len(_owners(program)), 1)
+    tasks = max(len(owners(program)), 1)
     arena = np.zeros(tasks, np.int64)
     for region in program.layout.sizes:
         top = np.zeros(tasks, np.int64)
@@ -128,7 +128,7 @@ def tensors(now: Moment) -> list[tuple[str, int, int, int]]:
 
 def peak(program: Program, region: str | None = None) -> Moment:
     """The first task at which most bytes are alive: in all memory regions, or in one."""
-    used = live_at(program.layout, max(len(_owners(program)), 1) + 2, region)[1:-1]
+    used = live_at(program.layout, max(len(owners(program)), 1) + 2, region)[1:-1]
     return moment(program, max(range(len(used)), key=lambda t: (used[t], -t)), region)
 
 

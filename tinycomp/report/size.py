@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tinycomp.target import Core
+from tinycomp.cores import Core
 
 # Bytes of code per character of C (comments and white space aside) with -O2: fitted to the measured sizes of the
 # MLPerf Tiny models on Cortex-M4 (Thumb-2), within 20 % there; other instruction sets are less dense.

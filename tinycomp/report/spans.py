@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import accumulate
 from typing import Any
 
 from tinycomp import ops
 from tinycomp.layout import Resident
 from tinycomp.program import Program
+from tinycomp.report import memory
 
 MOST = 6000  # rectangles of a map; a program with more of them has no map, since nobody could read it
 
@@ -23,20 +23,18 @@ def memory_map(program: Program) -> dict[str, Any]:
     turns = order(program)
     found = residents(program)
     few = sum(len(entry["spans"]) for entry in found) <= MOST
-    return {"tasks": sum(calls for _, calls in turns), "order": turns, "whole": whole(program),
+    return {"tasks": sum(calls for _, calls in turns), "order": turns, "whole": list(program.whole_tensors),
             "residents": found if few else None}  # fmt: skip
 
 
 def order(program: Program) -> list[list[int]]:
     """[layer, calls] in the order of execution; an arriving row counts to the first layer of its run."""
     turns: list[list[int]] = []
-    for run in program.runs:
-        steps = [run.first] * program.steps[run.first].calls if run.order is None else run.order
-        for step in (max(s, run.first) for s in steps):
-            if turns and turns[-1][0] == step:
-                turns[-1][1] += 1
-            else:
-                turns.append([step, 1])
+    for step in memory.owners(program):
+        if turns and turns[-1][0] == step:
+            turns[-1][1] += 1
+        else:
+            turns.append([step, 1])
     return turns
 
 
@@ -73,24 +71,6 @@ def _spans(rows: list[Resident]) -> list[list[int]]:
                 continue
         found.append([row, 1, r.at, r.size, r.start, r.end])
     return found
-
-
-def whole(program: Program) -> list[int]:
-    """By layer, the bytes alive while it runs if every tensor were kept whole from its making to its last use."""
-    graph, last = program.graph, len(program.steps)
-    born = {storage_of(program, t): -1 for t in graph.inputs}
-    dies: dict[str, int] = {}
-    for i, step in enumerate(program.steps):
-        born.setdefault(storage_of(program, step.node.outputs[0]), i)
-        for t in (*step.node.inputs, *step.node.outputs):
-            dies[storage_of(program, t)] = i
-    dies |= {storage_of(program, t): last for t in graph.outputs}
-    change = [0] * (last + 1)
-    for name, start in born.items():
-        if graph.tensors[name].data is None and name in dies:
-            change[max(start, 0)] += graph.tensors[name].bytes
-            change[min(dies[name] + 1, last)] -= graph.tensors[name].bytes
-    return list(accumulate(change))[:last]
 
 
 def storage_of(program: Program, tensor: str) -> str:

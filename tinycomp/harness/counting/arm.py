@@ -18,13 +18,13 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from tinycomp import resources
+from tinycomp.cores import Core
 from tinycomp.errors import OutputsDiffer, ToolMissing
 from tinycomp.harness import native
 from tinycomp.harness.counting.cycles import Cost, Coster
 from tinycomp.harness.counting.program import Elf
 from tinycomp.harness.counting.tools import package
 from tinycomp.harness.counting.window import FIRMWARE, Counted, Mark, Window, after, within
-from tinycomp.target import Core
 
 # Core -> the engine's model of it; Cortex-M0+ differs from M0 in timing alone.
 MODELS: Mapping[str, str] = MappingProxyType({

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from tinycomp.cores import Core, Pipeline, Timing
 from tinycomp.harness.counting.tools import package
-from tinycomp.target import Core, Pipeline, Timing
 
 
 @dataclass(frozen=True)

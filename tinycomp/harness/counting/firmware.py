@@ -15,11 +15,11 @@ from typing import cast
 import numpy as np
 
 import tinycomp
+from tinycomp.cores import Core
 from tinycomp.emit.library import environment
 from tinycomp.errors import BadInput, OutputsDiffer, Unsupported
 from tinycomp.harness import tools
 from tinycomp.ir import Array, Graph
-from tinycomp.target import Core
 
 STACK_BYTES = 64 << 10
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tinycomp import resources
+from tinycomp.cores import Core
 from tinycomp.errors import OutputsDiffer, ToolMissing
 from tinycomp.harness import native, tools
 from tinycomp.harness.counting.firmware import Memory
 from tinycomp.harness.counting.program import Elf
 from tinycomp.harness.counting.window import FIRMWARE, Counted, Window
-from tinycomp.target import Core
 
 
 @dataclass(frozen=True)

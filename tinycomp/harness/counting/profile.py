@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from tinycomp import ops
+from tinycomp.cores import Core
 from tinycomp.errors import OutputsDiffer, Unsupported
 from tinycomp.harness.counting import arm, plugin, program
 from tinycomp.harness.counting.firmware import Firmware, Job, Memory, build, library_flags
 from tinycomp.harness.counting.window import FIRMWARE, Counted
 from tinycomp.ir import NUMPY, Array, Graph
-from tinycomp.target import Board, Core
+from tinycomp.target import Board
 
 UNICORN_MEMORY = Memory(boot=0, code=0x400, code_bytes=(16 << 20) - 0x400, data=0x2000_0000, data_bytes=32 << 20)
 
