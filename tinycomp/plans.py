@@ -1,10 +1,10 @@
 """Which kernels run, and whether layer after layer or row by row: the fastest plan that fits.
 
-Streaming costs less than half a percent, which counts as equally fast. So with the same kernels the smaller plan is
-taken, and it is the kernels that decide the speed: each operator's table has them
-best first, and those that are fast want scratch. Where the plan of the fastest kernels does not fit, scratch gives way
-where memory is fullest until it does; how much larger than the smallest plan it may be besides is the recipe's choice.
-Slow memory is the last resort, with the kernels that are preferred.
+Streaming a held input costs less than half a percent, which counts as equally fast. So with equal kernels the smaller
+plan is taken, and it is the kernels that decide the speed: each operator's table has them best first, and those that
+are fast want scratch. Where the plan of the fastest kernels does not fit, scratch gives way where memory is fullest
+until it does; how much larger than the smallest plan it may be besides is the recipe's choice. Slow memory is the last
+resort, with the kernels that are preferred.
 """
 
 from __future__ import annotations
