@@ -20,9 +20,9 @@ from tinycomp.tflite.versions import version
 
 
 def assert_equal(found: Graph, wanted: Graph) -> None:
-    """Two graphs have the same tensors, nodes (whose names are not in files), inputs and outputs, in the same order."""
-    assert [replace(n, name="") for n in found.nodes] == [replace(n, name="") for n in wanted.nodes]
-    assert (found.inputs, found.outputs) == (wanted.inputs, wanted.outputs)
+    """Two graphs have the same tensors, nodes, inputs and outputs, in the same order."""
+    nodes = tuple(replace(n, name=f"{called(n, wanted)}_{i}") for i, n in enumerate(wanted.nodes))
+    assert (found.nodes, found.inputs, found.outputs) == (nodes, wanted.inputs, wanted.outputs)
     assert set(found.tensors) == set(wanted.tensors)
     for name, t in wanted.tensors.items():
         other = found.tensors[name]
@@ -30,6 +30,14 @@ def assert_equal(found: Graph, wanted: Graph) -> None:
         assert (other.data is None) == (t.data is None), name
         if t.data is not None and other.data is not None:
             np.testing.assert_array_equal(other.data, t.data, strict=True)
+
+
+def called(node: Node, graph: Graph) -> str:
+    """The operator's name; where it has builtins of other names, the one that it is written as."""
+    codecs = OPERATORS[node.op].codecs
+    builtin = next(c.builtin for c in codecs if c.write and c.write(node, graph) is not None)
+    related = builtin.replace("_", "").lower().startswith(node.op.replace("_", ""))
+    return node.op if related else builtin.lower()
 
 
 def parsed(data: bytes):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.ops.folding import check_against_tflm, check_folding, graph_of
 from tests.support import activation, check_operator, constant, random_inputs, reference, single
-from tinycomp.ops.base import Source
+from tinycomp.ops.base import Parsed, Source
 from tinycomp.ops.cast import OPERATOR, Cast
 
 PAIRS = [("int8", "float32"), ("int8", "int16"), ("int8", "int32"), ("int16", "int8"), ("int16", "float32"),
@@ -51,7 +51,7 @@ def test_floats_outside_the_range_go_to_its_ends(target, low, high):
 def test_the_output_tensor_says_the_dtype_when_options_are_left_out():
     (codec,) = OPERATOR.codecs
     x, out = activation("x", (2,), "int32"), activation("y", (2,), "int64")
-    assert codec.read(Source("c", "CAST", {}, (x,), (out,)))[:2] == (Cast("int64"), (x,))
+    assert codec.read(Source("c", "CAST", {}, (x,), (out,))) == Parsed(Cast("int64"), (x,))
 
 
 @pytest.mark.parametrize(("source", "target"), [

@@ -8,7 +8,7 @@ import pytest
 from tests.ops.folding import check_against_tflm, check_folding, graph_of
 from tests.support import activation, constant, reference
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ops.base import Source
+from tinycomp.ops.base import Parsed, Source
 from tinycomp.ops.fill import OPERATOR, Fill
 
 
@@ -30,7 +30,7 @@ def test_faults_are_named():
     (codec,) = OPERATOR.codecs
     v = constant("v", np.array(1, np.int32))
     dims = constant("d", np.array([2, 3], np.int64))
-    assert codec.read(Source("fill_0", "FILL", {}, (dims, v), ()))[:2] == (Fill((2, 3)), (v,))
+    assert codec.read(Source("fill_0", "FILL", {}, (dims, v), ())) == Parsed(Fill((2, 3)), (v,))
     with pytest.raises(Unsupported, match=r"the shape .* is computed at run time"):
         codec.read(Source("fill_0", "FILL", {}, (activation("d", (2,), "int32"), v), ()))
     with pytest.raises(BadInput, match="the value 'v' has shape"):
