@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("frontend", "search"),
     ("emit", "harness", "report"),
-    ("build", "fit", "api", "__init__"),
+    ("build", "fit", "on_boards", "api", "__init__"),
     ("cli", "commands", "terminal", "__main__"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

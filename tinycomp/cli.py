@@ -194,14 +194,16 @@ def boards(board: str | None, model: Path | None, as_json: bool) -> None:
 
 
 def _fit(model: Path, chosen: list[Board], as_json: bool) -> None:
-    from tinycomp import fit, frontend, terminal
+    from tinycomp import frontend, on_boards, terminal
 
     with terminal.progress(f"fitting {model.name}", len(chosen)) as advance:
-        found = fit.on_boards(frontend.load(model), chosen, advance)
+        found = on_boards.fits(frontend.load(model), chosen, advance)
     if as_json:
-        click.echo(json.dumps(fit.facts(found), indent=1))
+        click.echo(json.dumps(on_boards.facts(found), indent=1))
     else:
-        terminal.show(f"{model.name} fits {sum(f.fits for f in found)} of {len(found)} boards", fit.sections(found))
+        terminal.show(
+            f"{model.name} fits {sum(f.fits for f in found)} of {len(found)} boards", on_boards.sections(found)
+        )
 
 
 @main.command()

@@ -32,7 +32,7 @@ class Fit:
         return None if self.cycles is None else 1000 * self.cycles / self.board.clock_hz
 
 
-def on_boards(model: Model, boards: Sequence[Board], say: Callable[[int], None] = lambda done: None) -> list[Fit]:
+def fits(model: Model, boards: Sequence[Board], say: Callable[[int], None] = lambda done: None) -> list[Fit]:
     """The model on each board with its first framework; the model must be one that builds take as it is.
 
     Boards of one core share a compilation where their SRAM holds the arena; `say` is told how many boards are done.
