@@ -112,6 +112,17 @@ def lower_reduce(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, counts, (consts[0], Const("bias", bias), *consts[2:]), scratch=SUM_BYTES * out.elements)
 
 
+def _lower_int4_columns(node: Node, graph: Graph) -> Leaf:
+    """Weights as [O][kh][kw] nibbles, each tap row's from a byte."""
+    made = _lower_columns(node, graph)
+    weights, *rest = made.consts
+    return Leaf({**made.params, "packed": True}, made.numbers, (Const("weights", int4.packed(weights.data)), *rest))
+
+
+def _by_packed_column(node: Node, graph: Graph) -> bool:
+    return int4.is_int4(node, graph) and _block(node, graph) is not None
+
+
 def _lower_int4(node: Node, graph: Graph) -> Leaf:
     """Weights as [kh][kw][O] nibbles, each tap's from a byte."""
     _, w, _ = graph.ins(node)
@@ -169,6 +180,7 @@ KERNELS = (
     Kernel("reduce", lower_reduce, lambda n, g: is_int8(n, g) and reduces(n, g), helpers=_INT8_HELPERS),
     Kernel("columns", _lower_columns, _by_column, helpers=_INT8_HELPERS),
     Kernel("portable", _lower_portable, _by_window, helpers=_INT8_HELPERS),
+    Kernel("int4_columns", _lower_int4_columns, _by_packed_column, helpers=int4.HELPERS),
     Kernel("int4", _lower_int4, int4.is_int4, helpers=int4.HELPERS),
     Kernel("int16", _lower_int16, int16.is_int16, helpers=int16.HELPERS),
     Kernel("float", _lower_float, lambda n, g: g.ins(n)[0].dtype == "float32"),
