@@ -209,7 +209,10 @@ def _require_rows(model: timeline.Model) -> None:
     s = model.inputs[0]
     storage = model.storages[s]
     reader = next((w.node for w in model.workers if any(r == s for call in w.reads for r, _ in call)), None)
-    first = f"{reader.name} ({reader.op})" if reader is not None else "nothing"
+    if reader is None:
+        raise Unsupported(f"no layer reads the input {graph.inputs[0]!r}, so that no row has anywhere to go",
+                          where="--stream push", fix="build without --stream push")  # fmt: skip
+    first = f"{reader.name} ({reader.op})"
     if storage.rows < 2 or storage.dense or s in model.outputs:
         size = f"; it has a single row of {storage.row_bytes} bytes" if storage.rows < 2 else ""
         raise Unsupported(
