@@ -12,8 +12,8 @@ balance between activations and weights as in G. Xiao et al., SmoothQuant (ICML 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,22 +23,13 @@ from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
 from tinycomp.quantize.homogeneous import WEIGHTED, Channels, channel_groups
 from tinycomp.quantize.observe import STEPS, Floats, Statistics
 from tinycomp.quantize.weights import TOP
-from tinycomp.rules.groups import connected
-from tinycomp.rules.ties import Indices
+from tinycomp.rules.groups import Cluster, clusters
 
 EXPONENTS = np.linspace(0, 1, 21)  # of a channel's extent relative to the widest; 1 makes all alike
 SIMPLER = 0.999  # a larger exponent must lower the noise at least to this share
 ROUNDING = 0.15  # share of the weights' rounding noise that is left when rounding is chosen for the output
 PEAK = 9.0  # square of a channel's extreme over its mean square, roughly
 WIDEST = 2.0**8  # a channel is not scaled by more
-
-
-@dataclass(frozen=True, eq=False)
-class _Cluster:
-    """Tensors whose channels are tied, by name, and their groups of channels."""
-
-    names: Sequence[str]
-    groups: Indices
 
 
 class Equalised(NamedTuple):
@@ -56,7 +47,8 @@ def equalise(graph: Graph, seen: Mapping[str, Statistics]) -> Equalised:
         if name in seen:
             np.maximum.at(extent, index, _extent(seen[name]))
     scale = np.ones(len(found.pinned))
-    for cluster in _clusters(found, [name for name in found.label if name in seen]):
+    names = [name for name, label in found.label.items() if name in seen and not found.pinned[label].any()]
+    for cluster in clusters(found.label, names):
         members = cluster.groups
         top = float(extent[members].max(initial=0.0))
         if top > 0:
@@ -71,23 +63,8 @@ def _extent(seen: Statistics) -> Floats:
     return np.maximum(-seen.channel_low, seen.channel_high)
 
 
-def _clusters(found: Channels, names: Sequence[str]) -> list[_Cluster]:
-    """Tensors that share groups of channels, wholly free to be scaled."""
-    free = [name for name in names if not found.pinned[found.label[name]].any()]
-    count = len(found.pinned)
-    groups = [np.unique(found.label[name]) for name in free]
-    edges = [(np.full(len(g), count + k), g) for k, g in enumerate(groups)]
-    of = connected(count + len(free), edges)[count:]
-    clusters: list[_Cluster] = []
-    for number in dict.fromkeys(of.tolist()):
-        members = [k for k, own in enumerate(of.tolist()) if own == number]
-        held = np.unique(np.concatenate([groups[k] for k in members]))
-        clusters.append(_Cluster([free[k] for k in members], held))
-    return clusters
-
-
 def _best_exponent(
-    graph: Graph, found: Channels, cluster: _Cluster, relative: Floats, seen: Mapping[str, Statistics]
+    graph: Graph, found: Channels, cluster: Cluster, relative: Floats, seen: Mapping[str, Statistics]
 ) -> float:
     scale = np.ones(len(found.pinned))
     best, least = 0.0, float("inf")
@@ -99,7 +76,7 @@ def _best_exponent(
     return best
 
 
-def _noise(graph: Graph, found: Channels, cluster: _Cluster, scale: Floats, seen: Mapping[str, Statistics]) -> float:
+def _noise(graph: Graph, found: Channels, cluster: Cluster, scale: Floats, seen: Mapping[str, Statistics]) -> float:
     """Noise at the outputs of the cluster's readers, relative to their power, when channels are divided by `scale`.
 
     Every tensor of the cluster is rounded to its own step, and what is lost there reaches all readers of its channels;

@@ -8,7 +8,6 @@ from typing import cast
 
 import numpy as np
 
-from tinycomp import ops
 from tinycomp.ir import Array, Graph, Node, fresh
 from tinycomp.ops.base import clamp_real
 from tinycomp.ops.conv2d import Conv2D
@@ -20,6 +19,7 @@ from tinycomp.quantize.reconstruct import Moments
 from tinycomp.quantize.rules import rule_of
 from tinycomp.quantize.scheme import Scheme
 from tinycomp.quantize.to_int8 import as_inputs, to_int8
+from tinycomp.quantize.values import Values
 from tinycomp.quantize.weights import Integers, Layer
 
 MOST_TAPS = 2304  # 3 × 3 × 256: above, rounding for the output would take minutes; the bias is corrected alone
@@ -48,46 +48,6 @@ class Settings:
         return self.per_channel_dense or not isinstance(node.attrs, FullyConnected)
 
 
-@dataclass(frozen=True)
-class _Values:
-    """Values of one graph on all cases, along the leading axis; dropped when nobody reads them any more."""
-
-    graph: Graph
-    cases: int
-    held: dict[str, Array]
-    left: dict[str, int]
-
-    @classmethod
-    def of(cls, graph: Graph, cases: int, inputs: Sequence[Array]) -> _Values:
-        readers = {name: len(graph.consumers(name)) for name in graph.tensors}
-        return cls(graph, cases, dict(zip(graph.inputs, inputs, strict=True)), readers)
-
-    def run(self, node: Node, size: int, graph: Graph | None = None) -> tuple[Array, ...]:
-        """The node's outputs, computed `size` cases at a time; `graph` where its constants have changed."""
-        graph = graph or self.graph
-        made = [
-            ops.operator(node).reference(node, graph, [self._part(graph, name, k, size) for name in node.inputs])
-            for k in range(0, self.cases, size)
-        ]
-        return tuple(np.concatenate(parts) for parts in zip(*made, strict=True))
-
-    def _part(self, graph: Graph, name: str, start: int, size: int) -> Array:
-        data = graph.tensors[name].data
-        if data is not None:
-            return data
-        values = self.held[name]
-        each = len(values) // self.cases
-        return values[start * each : (start + size) * each]
-
-    def store(self, node: Node, made: Sequence[Array]) -> None:
-        """Keep what the node made, drop what it was the last to read."""
-        self.held.update(zip(node.outputs, made, strict=True))
-        for name in dict.fromkeys(node.inputs):
-            self.left[name] -= 1
-            if not self.left[name]:
-                self.held.pop(name, None)
-
-
 def nearest(graph: Graph, scheme: Scheme, settings: Settings) -> dict[str, Integers]:
     """The integers of every weighted layer that becomes int8, each at its nearest, without data."""
     found: dict[str, Integers] = {}
@@ -111,8 +71,8 @@ def fit(
     quantized = to_int8(graph, scheme, {})
     cases, size = len(inputs[0]), batch_size(graph)
     stacked = [x.reshape(-1, *x.shape[2:]) for x in inputs]
-    floats = _Values.of(graph, cases, stacked)
-    integers = _Values.of(quantized, cases, as_inputs(quantized, stacked))
+    floats = Values.of(graph, cases, stacked)
+    integers = Values.of(quantized, cases, as_inputs(quantized, stacked))
     sources = {n.name: n for n in graph.nodes}
     found: dict[str, Integers] = {}
     for done, node in enumerate(quantized.nodes):
@@ -150,9 +110,7 @@ def _with_integers(node: Node, source: Node, made: Integers, graph: Graph, quant
     return replace(node, inputs=(node.inputs[0], *(t.name for t in named))), replace(quantized, tensors=tensors)
 
 
-def _fitted(
-    source: Node, node: Node, floats: _Values, integers: _Values, wanted: Array, settings: Settings
-) -> Integers:
+def _fitted(source: Node, node: Node, floats: Values, integers: Values, wanted: Array, settings: Settings) -> Integers:
     """One layer's integers."""
     x, out = integers.graph.ins(node)[0], integers.graph.out(node)
     layer = _layer(source, floats.graph)

@@ -6,7 +6,7 @@ calls `keep_only`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,6 +71,28 @@ def connected(count: int, edges: list[tuple[Indices, Indices]]) -> Indices:
             if np.array_equal(label, before):
                 break
     return np.unique(label, return_inverse=True)[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Cluster:
+    """Tensors whose channels are tied, by name, and their groups of channels."""
+
+    names: Sequence[str]
+    groups: Indices
+
+
+def clusters(label: Mapping[str, Indices], names: Sequence[str]) -> list[Cluster]:
+    """The named tensors by what they share groups with, `label` being the group of each channel of each tensor."""
+    groups = [np.unique(label[name]) for name in names]
+    count = max((int(g[-1]) + 1 for g in groups), default=0)
+    edges = [(np.full(len(g), count + k), g) for k, g in enumerate(groups)]
+    of = connected(count + len(names), edges)[count:].tolist()
+    found: list[Cluster] = []
+    for number in dict.fromkeys(of):
+        members = [k for k, own in enumerate(of) if own == number]
+        held = np.unique(np.concatenate([groups[k] for k in members]))
+        found.append(Cluster([names[k] for k in members], held))
+    return found
 
 
 def keep_only(graph: Graph, keep: Kept) -> Graph:
