@@ -114,7 +114,7 @@ def test_a_float16_constant_of_another_shape_than_its_float32_is_refused():
 def stored(dtype: str, shape: tuple[int, ...], data: bytes | None) -> FileTensor:
     """A tensor as the file has it."""
     buffer = None if data is None else np.frombuffer(data, np.uint8)
-    return FileTensor(0, "t", shape, (), dtype, None, False, False, buffer)
+    return FileTensor(0, "t", shape, True, (), dtype, None, False, False, buffer)
 
 
 @pytest.mark.parametrize(

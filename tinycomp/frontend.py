@@ -17,6 +17,7 @@ from tinycomp.quantize.convert import Converted, Dense, Options, Report, convert
 from tinycomp.quantize.files import Pixels
 from tinycomp.quantize.observe import Observer
 from tinycomp.quantize.to_int8 import Io
+from tinycomp.quantize.trained import without_pairs
 from tinycomp.rewrite import PassRecord
 from tinycomp.tflite import reader, writer
 from tinycomp.tflite.file import MODEL_FILE
@@ -128,7 +129,8 @@ def quantized(
 
 
 def computes_in_float(graph: Graph) -> bool:
-    """No tensor is quantized, and something is computed in float32."""
+    """No tensor is quantized but for ranges that the model was trained with, and something is computed in float32."""
+    graph = without_pairs(graph).graph
     kinds = {graph.tensors[name].dtype for node in graph.nodes for name in node.outputs}
     return "float32" in kinds and not kinds & {"int8", "uint8", "int16", "int4"}
 

@@ -50,7 +50,10 @@ class Quant:
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A value of fixed shape. `data` is set for constants only and is never written to."""
+    """A value of fixed shape. `data` is set for constants only and is never written to.
+
+    A float32 constant has `quant` where its values were trained to lie on the steps of int8; nothing computes with it.
+    """
 
     name: str
     shape: tuple[int, ...]

@@ -56,6 +56,14 @@ def test_what_no_int32_holds_saturates_and_nan_is_the_least():
     same(emitted(graph, [[x]])[0], wanted, "C")
 
 
+def test_float_to_uint8_rounds_and_saturates_in_c_as_in_the_reference():
+    graph = layer("float32", "uint8", (1.0, 0.5), (0, 128), (1, 8))
+    x = np.array([[-100.0, -0.25, 0.0, 0.25, 0.74, 63.5, 64.0, 1e9]], np.float32)
+    wanted = [np.array([[0, 127, 128, 129, 129, 255, 255, 255]], np.uint8)]
+    same(reference(graph, [x]), wanted, "reference")
+    same(emitted(graph, [[x]])[0], wanted, "C")
+
+
 def test_every_rank():
     pairs: list[tuple[DType, DType]] = [*PAIRS, ("float32", "int8")]
     check_operator(panel([layer(x, out, SCALES[1], (3, 5), shape) for x, out in pairs for shape in RANKS]))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.rules.nets import Net
-from tinycomp.ir import Graph
+from tinycomp.ir import Graph, Node, Quant, Tensor
+from tinycomp.ops.fully_connected import FullyConnected
 from tinycomp.quantize import weights
 from tinycomp.quantize.weights import Layer
 
@@ -79,3 +80,26 @@ def test_clipping_lowers_the_error_where_one_weight_sticks_out():
     assert error(cut) < 0.8 * error(scale)
     one = weights.clipped_scales(long, np.full(12, scale.max()), importance, per_channel=False)
     assert (one == one[0]).all()
+
+
+def on_grid(scale: float, integers: list[int], quant: Quant) -> weights.Layer:
+    """One dense channel whose weights are multiples of `scale`, and which says that it lies on the steps of `quant`."""
+    w = Tensor("w", (1, len(integers)), "float32", quant, np.float32([integers]) * np.float32(scale))
+    b = Tensor("b", (1,), "float32", None, np.float32([0.5]))
+    node = Node("dense", FullyConnected(), ("x", "w", "b"), ("y",))
+    ends = (Tensor(name, (1, n), "float32") for name, n in (("x", len(integers)), ("y", 1)))
+    return weights.layer_of(node, Graph("g", {t.name: t for t in (*ends, w, b)}, (node,), ("x",), ("y",)), 0)
+
+
+@pytest.mark.parametrize("integers", [[3, -5, 50], [-128, 127, 0]])
+def test_weights_on_a_grid_keep_their_integers(integers):
+    found = on_grid(0.013, integers, Quant((0.013,), (0,)))
+    scale = weights.scales(found, 0.05, 0.1)
+    np.testing.assert_array_equal(scale, [0.013])
+    np.testing.assert_array_equal(weights.rounded(found, scale, 0.05).q, [integers])
+
+
+@pytest.mark.parametrize("quant", [Quant((0.0131,), (0,)), Quant((0.013,), (1,)), Quant((0.0065,), (0,))])
+def test_weights_that_are_not_on_the_grid_they_name_get_a_scale_of_their_own(quant):
+    found = on_grid(0.013, [3, -5, 100], quant)
+    assert weights.scales(found, 0.05, 0.1) == pytest.approx([1.3 / 127])

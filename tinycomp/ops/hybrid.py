@@ -49,6 +49,6 @@ def dequantized(graph: Graph, weighted: tuple[type, ...]) -> Graph:
             w = graph.tensors[node.inputs[1]]
             assert w.data is not None  # `infer` has refused others
             name = fresh(graph, f"{w.name}_real", tensors)
-            tensors[name] = Tensor(name, w.shape, "float32", None, real(w, w.data))
+            tensors[name] = Tensor(name, w.shape, "float32", w.quant, real(w, w.data))
             nodes[i] = replace(node, inputs=(node.inputs[0], name, *node.inputs[2:]))
     return pruned(replace(graph, tensors=tensors, nodes=tuple(nodes)))

@@ -14,16 +14,16 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import Unsupported
-from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
+from tinycomp.ir import Array, Attrs, DType, Graph, Node, Quant, Tensor
 from tinycomp.kernel import Kernel, Leaf
 from tinycomp.ops import unary
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, as_dtype
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, as_dtype, require_dtype
 
 LIMIT = 2.0**13  # of input scale over output scale: 17 bits of difference, shifted, and the zero point must fit 32
 DTYPES: list[tuple[DType, DType]] = [
     ("float32", "int8"), ("float32", "int16"), ("int8", "int8"), ("int8", "int16"), ("int8", "uint8"),
     ("uint8", "int8"), ("int16", "int8"), ("int16", "int16"), ("int8", "int32"), ("int16", "int32"),
-    ("int32", "int8"), ("int32", "int16"),
+    ("int32", "int8"), ("int32", "int16"), ("float32", "uint8"),
 ]  # fmt: skip
 
 
@@ -39,8 +39,11 @@ def _read(source: Source) -> Parsed:
 
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
-    found = unary.infer_same_shape(node, graph, DTYPES)
     (x,), out = graph.ins(node), graph.out(node)
+    if x.data is not None and x.dtype == "float32" and out.quant is not None:  # weights, which may be per channel
+        require_dtype(node, graph, DTYPES)
+        return ((x.shape, out.dtype),)
+    found = unary.infer_same_shape(node, graph, DTYPES)
     if x.dtype != "float32":
         unary.require_multiplier(node, graph, x.scale / out.scale, 1.0 if x.dtype == "int32" else LIMIT)
     for t in (x, out):
@@ -59,10 +62,13 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
 def quantized(values: Array, out: Tensor) -> Array:
     """Real values as the tensor stores them: the quotient in float32, halves away from zero, NaN as the least value."""
     low, high = qmath.INT_RANGE[out.dtype]
+    numbers = out.quant or Quant((out.scale,), (out.zero_point,))
+    along = [-1 if numbers.per_channel and i == numbers.axis else 1 for i in range(values.ndim)]
     with np.errstate(over="ignore"):  # infinity saturates like any large value
-        scaled = values.astype(np.float32) / np.float32(out.scale)
+        scaled = values.astype(np.float32) / np.array(numbers.scale, np.float32).reshape(along)
     rounded = np.trunc(scaled + np.copysign(0.5, scaled.astype(np.float64)))
-    return as_dtype(np.clip(np.nan_to_num(rounded, nan=-np.inf) + out.zero_point, low, high), out.dtype)
+    moved = np.nan_to_num(rounded, nan=-np.inf) + np.array(numbers.zero_point).reshape(along)
+    return as_dtype(np.clip(moved, low, high), out.dtype)
 
 
 def _requantize(node: Node, graph: Graph, values: Array) -> Array:

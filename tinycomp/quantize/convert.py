@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from tinycomp import ops
 from tinycomp.errors import BadInput
-from tinycomp.ir import Graph
+from tinycomp.ir import Graph, Quant
 from tinycomp.quantize.accuracy import Accuracy, measure
 from tinycomp.quantize.calibrate import Progress, calibrate, stackable
 from tinycomp.quantize.data import Data
@@ -19,6 +19,7 @@ from tinycomp.quantize.pools import pools_to_means
 from tinycomp.quantize.prepare import prepare
 from tinycomp.quantize.scheme import scheme
 from tinycomp.quantize.to_int8 import Io, to_int8
+from tinycomp.quantize.trained import without_pairs
 from tinycomp.rewrite import PassRecord
 
 Correction = Literal["bias", "clip", "equalise", "mean", "round"]
@@ -129,14 +130,17 @@ def convert(
     Raises Unsupported where the graph is not float32, BadInput where its values leave float32.
     """
     options = options or Options()
-    graph, passes = prepare(source)
+    trained = without_pairs(source)
+    graph, passes = prepare(trained.graph)
     able = stackable(graph, data.inputs)
-    tried: list[Correction] = [name for name in CORRECTIONS if name in _usable(options, able, graph)]
+    tried: list[Correction] = [
+        name for name in CORRECTIONS if name in _usable(options, able, graph, bool(trained.quants))
+    ]
     steps = _Steps(report, len(tried) + 3)
     fitting, judging = _split(data)
     halves = fitting is not judging
     fitting, judging = (_few(part, graph, CASES_THAT_CHOOSE) for part in (fitting, judging))
-    trials = _Trials(graph, fitting, options)
+    trials = _Trials(graph, fitting, options, trained.quants)
     chosen: frozenset[Correction] = frozenset()
     best = trials.attempt(chosen, steps.next("calibrating")).on(judging, _silent)
     bought: list[Bought] = []
@@ -147,12 +151,12 @@ def convert(
         kept = options.always or _helps(best, made)
         bought.append(Bought(name, best.figure, made.figure, kept))
         chosen, best = (more, made) if kept else (chosen, best)
-    last = _Trials(graph, data, options).attempt(chosen, steps.next("quantizing"))
+    last = _Trials(graph, data, options, trained.quants).attempt(chosen, steps.next("quantizing"))
     measuring = steps.next("measuring")
     accuracy = last.on(data, lambda done: measuring(done / len(data)))
     steps.end()
     held = best if halves else None
-    warnings = (*data.warnings, *_warnings(last, accuracy, held, options, able))
+    warnings = (*data.warnings, *_warnings(last, accuracy, held, options, able or bool(trained.quants)))
     return Converted(last.found, accuracy, held, tuple(bought), warnings, passes)
 
 
@@ -182,13 +186,16 @@ class _Steps:
         self.report("done", 1.0)
 
 
-def _usable(options: Options, able: bool, graph: Graph) -> frozenset[Correction]:
-    """The corrections that can do anything: an observer that is named leaves nothing to clip."""
+def _usable(options: Options, able: bool, graph: Graph, trained: bool) -> frozenset[Correction]:
+    """The corrections that can do anything: an observer that is named leaves nothing to clip.
+
+    trained: the model's weights and ranges were trained for each other, and stay as they are.
+    """
     idle: dict[Correction, bool] = {
         "bias": not able, "clip": options.observer is not None, "mean": pools_to_means(graph) is graph,
         "round": not able,
     }  # fmt: skip
-    return frozenset(name for name in options.corrections if not idle.get(name, False))
+    return frozenset(name for name in options.corrections if not trained and not idle.get(name, False))
 
 
 def _split(data: Data) -> tuple[Data, Data]:
@@ -210,8 +217,8 @@ def _few(data: Data, graph: Graph, most: int = CASES_THAT_FIT) -> Data:
 class _Trials:
     """Attempts from the same cases, which are run through the float graph once for each form of it."""
 
-    def __init__(self, graph: Graph, data: Data, options: Options) -> None:
-        self.graph, self.data, self.options = graph, data, options
+    def __init__(self, graph: Graph, data: Data, options: Options, trained: Mapping[str, Quant]) -> None:
+        self.graph, self.data, self.options, self.trained = graph, data, options, trained
         self.able = stackable(graph, data.inputs)
         self.known: dict[frozenset[Correction], _Prepared] = {}
 
@@ -221,7 +228,7 @@ class _Trials:
         wanted, seen, scale = self._prepared(chosen & {"mean", "equalise"})
         progress(0.3)
         ends = zip(graph.inputs, data.quants, strict=True)
-        given = {n: q for n, q in ends if q and graph.tensors[n].dtype == "float32"}
+        given = {n: q for n, q in ends if q and graph.tensors[n].dtype == "float32"} | dict(self.trained)
         plan = scheme(wanted, _ranges(wanted, seen, chosen, options), given)
         settings = Settings("round" in chosen, "bias" in chosen, "clip" in chosen, options.dense == "per-channel")
         if settings.needs_data and self.able:

@@ -123,7 +123,7 @@ def _fitted(source: Node, node: Node, floats: Values, integers: Values, wanted: 
     every = reconstruct.average(parts)
     if settings.rounding and layer.weights.shape[1] <= MOST_TAPS:
         real, ridge = reconstruct.least_squares(sample.by_groups(layer), parts)
-        moved = replace(layer, weights=sample.by_channels(source, real))
+        moved = replace(layer, weights=sample.by_channels(source, real), grid=None)
         scale = weights.scales(moved, x.scale, out.scale, per_channel)
         q = reconstruct.round_for_output(real, sample.scale_by_groups(source, scale), every, ridge)
         return _integers(source, q, scale, every, x.scale)
@@ -131,7 +131,7 @@ def _fitted(source: Node, node: Node, floats: Values, integers: Values, wanted: 
         power = np.diagonal(every.gram, axis1=1, axis2=2)[:, :-1]
         scale = weights.clipped_scales(layer, scale, power, per_channel)
     if settings.bias or settings.rounding:
-        q = weights.nearest(layer.weights, scale)
+        q = weights.nearest(layer.weights, scale, layer.lowest)
         return _integers(source, sample.by_groups(replace(layer, weights=q)), scale, every, x.scale)
     return weights.rounded(layer, scale, x.scale)
 

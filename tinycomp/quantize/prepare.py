@@ -19,14 +19,17 @@ RULES = (*(rule for rule in rules.EXACT if rule.name not in LATER), *rules.FLOAT
 
 
 def prepare(graph: Graph) -> tuple[Graph, tuple[PassRecord, ...]]:
-    """The graph that is calibrated and converted. Raises Unsupported where it is no float32 model."""
+    """The graph that is calibrated and converted. Raises Unsupported where it is no float32 model.
+
+    graph: without the pairs of `trained.without_pairs`.
+    """
     kinds = {graph.tensors[name].dtype for node in graph.nodes for name in node.outputs}
     if "float32" not in kinds:
         raise Unsupported(f"computes in {', '.join(sorted(kinds)) or 'nothing'}; only float32 models are quantized",
                           where=graph.name, fix="build it as it is, or give the float32 model")  # fmt: skip
     for node in graph.nodes:
         if isinstance(node.attrs, (Quantize, Dequantize)):
-            raise Unsupported("is partly quantized already; models trained with quantization are not in this version",
-                              where=f"{node.name} ({node.op})", fix="export the model as float32")  # fmt: skip
+            raise Unsupported("is partly quantized already", where=f"{node.name} ({node.op})",
+                              fix="export the model as float32, or with fake quantization to 8 bits")  # fmt: skip
     made, records = apply_rules(hybrid.dequantized(graph, WEIGHTED), RULES)
     return made, tuple(records)

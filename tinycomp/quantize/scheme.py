@@ -34,7 +34,7 @@ def scheme(graph: Graph, ranges: Mapping[str, Range], given: Mapping[str, Quant]
     otherwise a QUANTIZE has to come between.
     """
     nodes = [n for n in graph.nodes if _float(n, graph)]
-    settled = {**_fixed(nodes), **(given or {})}
+    settled = {**(given or {}), **_fixed(nodes)}
     known = _before_relu(graph, {**ranges, **_constant_ranges(graph, nodes)})
     ties = [(node.outputs[0], name) for node in nodes if _shares(node) for name in (*operands(node), *node.outputs[1:])]
     quants = dict(settled)

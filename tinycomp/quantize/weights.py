@@ -11,17 +11,27 @@ from tinycomp.quantize.observe import Floats
 
 TOP = 127  # −128 is left out: weights are symmetric, and kernels may pair their products
 BIAS_TOP = 2.0**30  # leaves as much again for the products
+OFF_GRID = 1e-2  # steps that float32 may put a weight beside its grid
 CLIPS = np.linspace(0.5, 1.0, 26)  # fractions of a channel's largest weight that are tried
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A weighted node as a matrix: weights [channels, taps], bias [channels], one row for each output channel."""
+    """A weighted node as a matrix: weights [channels, taps], bias [channels], one row for each output channel.
+
+    grid [channels]: the scales that all weights are whole multiples of, where they were trained so.
+    """
 
     node: Node
     axis: int
     weights: Floats
     bias: Floats
+    grid: Floats | None = None
+
+    @property
+    def lowest(self) -> int:
+        """The least integer of a weight: a trained one may be −128."""
+        return -TOP if self.grid is None else -TOP - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +47,28 @@ def layer_of(node: Node, graph: Graph, axis: int) -> Layer:
     """The node's weights as a matrix."""
     weights, bias = (np.asarray(graph.constant(name), np.float64) for name in node.inputs[1:])
     rows = np.moveaxis(weights, axis, 0)
-    return Layer(node, axis, rows.reshape(rows.shape[0], -1), bias)
+    rows = rows.reshape(rows.shape[0], -1)
+    return Layer(node, axis, rows, bias, _grid(graph.tensors[node.inputs[1]], axis, rows))
+
+
+def _grid(w: Tensor, axis: int, rows: Floats) -> Floats | None:
+    """The scales [channels] that the weights say they lie on, where they do: a pass may have changed them since."""
+    if w.quant is None or any(w.quant.zero_point) or (w.quant.per_channel and w.quant.axis != axis):
+        return None
+    scale = np.broadcast_to(np.array(w.quant.scale), len(rows))
+    steps = rows / scale[:, None]
+    whole = np.rint(steps)
+    lies = bool((np.abs(steps - whole) < OFF_GRID).all()) and -TOP - 1 <= whole.min() <= whole.max() <= TOP
+    return scale if lies else None
 
 
 def scales(layer: Layer, scale_x: float, scale_out: float, per_channel: bool = True) -> Floats:
-    """The smallest scale of each channel that holds its weights and its bias; one for all unless `per_channel`."""
+    """The smallest scale of each channel that holds its weights and its bias; one for all unless `per_channel`.
+
+    Weights that lie on a grid keep its scales, if these hold the bias.
+    """
+    if layer.grid is not None and bool((np.abs(layer.bias) <= scale_x * layer.grid * BIAS_TOP).all()):
+        return layer.grid
     largest = np.abs(layer.weights).max(axis=1) / TOP
     found = np.maximum(largest, np.abs(layer.bias) / (scale_x * BIAS_TOP))
     empty = largest == 0  # the bias alone: any scale that resolves it
@@ -67,19 +94,19 @@ def clipped_scales(layer: Layer, scale: Floats, importance: Floats, per_channel:
 
 
 def _error(layer: Layer, scale: Floats, importance: Floats, per_channel: bool) -> Floats:
-    q = nearest(layer.weights, scale)
+    q = nearest(layer.weights, scale, layer.lowest)
     error = (importance * (layer.weights - scale[:, None] * q) ** 2).sum(axis=1)
     return error if per_channel else np.full_like(error, error.sum())
 
 
-def nearest(weights: Floats, scale: Floats) -> Floats:
-    """The nearest integers in [−127, 127]."""
-    return np.clip(np.rint(weights / scale[:, None]), -TOP, TOP)
+def nearest(weights: Floats, scale: Floats, lowest: int = -TOP) -> Floats:
+    """The nearest integers in [lowest, 127]."""
+    return np.clip(np.rint(weights / scale[:, None]), lowest, TOP)
 
 
 def rounded(layer: Layer, scale: Floats, scale_x: float) -> Integers:
     """The layer with every weight and bias at its nearest integer."""
-    return Integers(nearest(layer.weights, scale), scale, bias_integers(layer.bias, scale, scale_x))
+    return Integers(nearest(layer.weights, scale, layer.lowest), scale, bias_integers(layer.bias, scale, scale_x))
 
 
 def bias_integers(bias: Floats, scale: Floats, scale_x: float) -> Floats:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tinycomp.errors import TinycompError
+from tinycomp.errors import TinycompError, Unsupported
 from tinycomp.ir import Graph
-from tinycomp.tflite.file import File, FileQuant, FileTensor
+from tinycomp.tflite.file import File, FileOperator, FileQuant, FileTensor
+
+_CONTROL_FLOW = ("it calls another subgraph", "export the model without control flow (unroll loops, freeze branches)")
+_REASONS: Mapping[str, tuple[str, str]] = {
+    "IF": _CONTROL_FLOW, "WHILE": _CONTROL_FLOW, "CALL": _CONTROL_FLOW,
+    "CUSTOM": ("its code is not in the file", "express it with builtin operators"),
+    "DENSIFY": ("its weights are stored sparse", "export the model with dense weights"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,3 +78,11 @@ def notes(file: File) -> tuple[str, ...]:
     if file.subgraphs > 1:
         found.append(f"{file.subgraphs - 1} more subgraphs are not part of the main one and left out")
     return tuple(found)
+
+
+def missing(file: File, op: FileOperator) -> Unsupported:
+    """That there is no such operator here, why, and what to do about it."""
+    outputs = ", ".join(repr(file.tensors[i].name) for i in op.outputs[:3])
+    reason, fix = _REASONS.get(op.builtin, ("", "use another layer"))
+    return Unsupported(f"is not supported{f': {reason}' if reason else ''} (it makes {outputs})", where=op.label,
+                       fix=f"{fix}; supported operators: `tinycomp ops`")  # fmt: skip

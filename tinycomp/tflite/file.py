@@ -57,11 +57,15 @@ class FileQuant:
 
 @dataclass(frozen=True, eq=False)
 class FileTensor:
-    """One tensor. name: unique and safe to print. dtype: the schema's, in lower case. data: None or not empty."""
+    """One tensor. name: unique and safe to print. dtype: the schema's, in lower case. data: None or not empty.
+
+    ranked: False where the shape is [] and the file leaves open whether that is a scalar's or nobody knows.
+    """
 
     index: int
     name: str
     shape: tuple[int, ...]
+    ranked: bool
     signature: tuple[int, ...]
     dtype: str
     quant: FileQuant | None
@@ -222,8 +226,9 @@ def _tensors(main: Any, buffers: Sequence[NDArray[np.uint8] | None], meter: Mete
             if buffer >= max(len(buffers), 1):
                 raise BadInput(f"names buffer {buffer}; the file has {len(buffers)}",
                                where=f"tensor {i} ({printable(raw)!r})", fix=REEXPORT)  # fmt: skip
+            shape = _indices(t.ShapeAsNumpy(), meter, f"the shape of tensor {i}")
             found.append(FileTensor(
-                i, names.unique(raw, i), _indices(t.ShapeAsNumpy(), meter, f"the shape of tensor {i}"),
+                i, names.unique(raw, i), shape, bool(shape) or t.HasRank(),
                 _indices(t.ShapeSignatureAsNumpy(), meter, f"the shape of tensor {i}"),
                 schema.enumeration("TensorType").get(code, f"number {code}").lower(), _quantization(t, i, meter),
                 t.IsVariable(), t.Sparsity() is not None, buffers[buffer] if buffers else None,

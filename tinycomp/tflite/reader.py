@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
@@ -14,21 +14,17 @@ import numpy as np
 from tinycomp import ir, ops
 from tinycomp.errors import BadInput, TinycompError, Unsupported
 from tinycomp.ir import Graph, Node, Tensor
+from tinycomp.ops import dequantize
 from tinycomp.ops.base import Codec, Source
+from tinycomp.ops.dequantize import Dequantize
 from tinycomp.ops.reshape import Reshape
 from tinycomp.tflite import tensors as convert
-from tinycomp.tflite.facts import OperatorFacts, Survey, notes, tensor_facts
+from tinycomp.tflite.facts import OperatorFacts, Survey, missing, notes, tensor_facts
 from tinycomp.tflite.file import MALFORMED, REEXPORT, File, FileOperator, Meter, parse
 from tinycomp.tflite.variables import BUILTINS, Variables, label
 
 _SAFE = (*MALFORMED, ArithmeticError, LookupError, AssertionError, AttributeError, NotImplementedError)
 _FOLD_MACS = 10_000_000  # what is folded is shape arithmetic and weights' preparation, never a layer
-_CONTROL_FLOW = ("it calls another subgraph", "export the model without control flow (unroll loops, freeze branches)")
-_REASONS: Mapping[str, tuple[str, str]] = {
-    "IF": _CONTROL_FLOW, "WHILE": _CONTROL_FLOW, "CALL": _CONTROL_FLOW,
-    "CUSTOM": ("its code is not in the file", "express it with builtin operators"),
-    "DENSIFY": ("its weights are stored sparse", "export the model with dense weights"),
-}  # fmt: skip
 
 
 class _AlreadyReported(Exception):
@@ -234,7 +230,7 @@ def _understood(reading: _Reading, op: FileOperator, name: str, codec: Codec | N
     if op.builtin == "CALL_ONCE":
         return _initialised(reading, op, where)
     if codec is None:
-        raise _missing(reading, op)
+        raise missing(reading.file, op)
     if codec.options and op.options_table and op.options_table != codec.options:
         raise BadInput(f"carries {op.options_table} where {codec.options} belong", where=where, fix=REEXPORT)
     inputs = [_operand(reading, op, i, where) if i >= 0 else None for i in op.inputs]
@@ -253,7 +249,7 @@ def _understood(reading: _Reading, op: FileOperator, name: str, codec: Codec | N
     node = Node(name, parsed.attrs, names, (*(t.name for t in outputs), *following))
     around = {n: reading.tensors[n] for n in (*node.inputs, *node.outputs)}
     running = tuple(dict.fromkeys(n for n in node.inputs if around[n].data is None))
-    graph = Graph(reading.name, around, (node,), running, node.outputs)
+    graph = _shaped(reading, op, Graph(reading.name, around, (node,), running, node.outputs))
     ops.check(graph)
     if not running:
         _fold(reading, op, node, graph)
@@ -264,6 +260,17 @@ def _understood(reading: _Reading, op: FileOperator, name: str, codec: Codec | N
                           fix="export with a static input shape; supported operators: `tinycomp ops`")  # fmt: skip
     reading.nodes.append(node)
     return "kept"
+
+
+def _shaped(reading: _Reading, op: FileOperator, graph: Graph) -> Graph:
+    """The graph of one node, its outputs of the inferred shapes where the file does not say what they are."""
+    if all(reading.file.tensors[i].ranked for i in op.outputs):
+        return graph
+    (node,) = graph.nodes
+    for index, name, (shape, _) in zip(op.outputs, node.outputs, ops.operator(node).infer(node, graph), strict=False):
+        if not reading.file.tensors[index].ranked:
+            reading.made[index] = reading.tensors[name] = replace(graph.tensors[name], shape=shape)
+    return replace(graph, tensors={name: reading.tensors[name] for name in graph.tensors})
 
 
 def _variable(reading: _Reading, op: FileOperator, where: str) -> Literal["kept", "folded"]:
@@ -318,13 +325,6 @@ def _stray(t: Tensor, where: str) -> Unsupported:
     return Unsupported("is a variable that belongs to another operator, or to none that keeps state",
                        where=f"tensor {t.name!r}, read by {where}",
                        fix="export the model again: one recurrent operator owns one variable")  # fmt: skip
-
-
-def _missing(reading: _Reading, op: FileOperator) -> Unsupported:
-    outputs = ", ".join(repr(reading.file.tensors[i].name) for i in op.outputs[:3])
-    reason, fix = _REASONS.get(op.builtin, ("", "use another layer"))
-    return Unsupported(f"is not supported{f': {reason}' if reason else ''} (it makes {outputs})", where=op.label,
-                       fix=f"{fix}; supported operators: `tinycomp ops`")  # fmt: skip
 
 
 def _operand(reading: _Reading, op: FileOperator, index: int, where: str) -> Tensor:
@@ -382,7 +382,9 @@ def _fold(reading: _Reading, op: FileOperator, node: Node, graph: Graph) -> None
     for index, t, value in zip(op.outputs, outputs, operator.reference(node, graph, args), strict=True):
         value = value.view()
         value.flags.writeable = False
-        _settle(reading, index, replace(t, data=value))
+        # What training left of a constant's 256 steps stays known, so that quantizing can keep them.
+        steps = dequantize.grid(graph.ins(node)[0]) if isinstance(node.attrs, Dequantize) else t.quant
+        _settle(reading, index, replace(t, data=value, quant=steps if t.elements > 1 else t.quant))
 
 
 def _settle(reading: _Reading, index: int, t: Tensor) -> None:
