@@ -73,7 +73,7 @@ def run(job: tuple[str, str, Stream]) -> Figures | str:
 
 def _measure(model: str, core_id: str, stream: Stream) -> Figures:
     core, front = load_core(core_id), frontend.front(frontend.load(SHARED / f"{model}.tflite"))
-    made = lower(front.graph, Recipe("speed", stream), core.features)
+    made = lower(front.graph, Recipe("speed", stream), core.features, core=core)
     count, layers = counts.counter(core), len(made.steps)
     with counts.firmware_of(made, core, cost_grid.inputs_of(made.graph)) as built:
         total = count(program.read(built.clean), core, layers).windows[layers]

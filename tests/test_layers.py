@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "layout",
         "regions",
         "program",
+        "candidates",
         "registers",
         "plans",
         "lower",

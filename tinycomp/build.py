@@ -76,7 +76,9 @@ def compile_model(model: Model, options: Options, converted: Converted | None = 
     name = emit_library.checked_name(options.name) if options.name else emit_library.c_name(model.name)
     front = frontend.front(model, options.reference)
     rooms = regions.rooms(board, framework, budget, options.regions)
-    program = lower(front.graph, Recipe(options.opt, options.stream, options.kernels), board.core.features, rooms)
+    program = lower(
+        front.graph, Recipe(options.opt, options.stream, options.kernels), board.core.features, rooms, board.core
+    )
     sources = emit_library.library(program, emit_library.Identity(name, model.sha256))
     limits = {room.region: room.bytes for room in rooms.fast_first}
     facts = figures.collect(model, front, program, board, budget, sources, name, limits)
@@ -103,7 +105,7 @@ def _other_ways(build: Build) -> list[str]:
         if stream != build.options.stream:
             recipe = replace(build.program.recipe, stream=stream)
             try:
-                program = lower(build.front.graph, recipe, build.board.core.features, rooms)
+                program = lower(build.front.graph, recipe, build.board.core.features, rooms, build.board.core)
             except Unsupported:
                 continue  # rows cannot be pushed into every model
             if regions.fits(program.layout, program.pushed, rooms):

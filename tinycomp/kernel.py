@@ -55,6 +55,10 @@ class Access:
     operands: tuple[Taps | None, ...]
     pad: int | None = None
 
+    def calls(self, rows_in: int, rows_out: int) -> int:
+        """How often the kernel is called. rows_in: rows of its first operand; rows_out: of its output."""
+        return {"window": rows_out, "reduce": rows_in, "whole": 1}[self.kind]
+
 
 def rowwise(operands: int = 1) -> Access:
     """Output row y from row y of each operand."""

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tinycomp import ops, plans, regions, registers, rules, segments, timeline
+from tinycomp import candidates, ops, plans, regions, registers, rules, segments, timeline
+from tinycomp.candidates import Choice
+from tinycomp.cores import Core
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Graph, Node, Tensor
-from tinycomp.kernel import Const, Leaf, Taps
+from tinycomp.kernel import Const, Taps
 from tinycomp.layout import Layout
-from tinycomp.plans import Choice
 from tinycomp.program import Data, Function, Operand, Place, Program, Recipe, Register, Run, Step
 from tinycomp.rewrite import apply_rules
 
@@ -19,19 +20,24 @@ ARENA_ALIGN = 16
 
 
 def lower(
-    graph: Graph, recipe: Recipe, features: frozenset[str] = frozenset(), rooms: regions.Rooms | None = None
+    graph: Graph,
+    recipe: Recipe,
+    features: frozenset[str] = frozenset(),
+    rooms: regions.Rooms | None = None,
+    core: Core | None = None,
 ) -> Program:
     """The program for a graph whose nodes are in the order in which they shall run.
 
     rooms: the memory regions that it may use, None for as much SRAM as it needs. What fits none of them is lowered too,
-    with as small an arena as there is.
+    with as small an arena as there is. core: whose predicted work ranks kernels and plans; None where the order of the
+    operators' tables shall.
 
     Raises Unsupported where an operator has no kernel for its shapes or dtypes, or rows cannot be pushed.
     """
     graph, _ = apply_rules(graph, rules.NEEDED)
     graph = registers.settled(graph)
     nodes = tuple(n for n in graph.nodes if not ops.operator(n).view)
-    plan, tried = plans.settle(nodes, graph, recipe, features, rooms)
+    plan, tried = plans.settle(nodes, graph, recipe, features, rooms, core)
     chosen, model, cut, layout = plan.choices, plan.model, plan.cut, plan.layout
     functions = _functions(chosen, share=recipe.opt == "size")
     places = {name: _place(graph.tensors[name], model, layout) for name in model.storage_of}
@@ -148,43 +154,19 @@ def _functions(chosen: Sequence[Choice], share: bool) -> list[Function]:
     """
     groups: dict[object, list[int]] = {}
     for i, c in enumerate(chosen):
-        own = () if share else tuple(sorted((n, v) for n, v in c.leaf.numbers.items() if n not in c.leaf.shared))
-        shape = (
-            c.access.kind,
-            bool(c.leaf.scratch),
-            _states(c.node),
-            _types(c.leaf),
-            tuple(sorted(c.leaf.params.items())),
-        )
-        key = (c.node.op, c.kernel.name, shape, tuple(sorted(c.leaf.numbers)), own)
-        groups.setdefault(key, []).append(i)
+        open_ = tuple(sorted(c.leaf.numbers if share else c.leaf.shared & c.leaf.numbers.keys()))
+        f = candidates.function(c, arguments=open_)
+        settled = (tuple(sorted(f.params.items())), tuple(sorted(f.literals.items())), f.arguments)
+        groups.setdefault((f.op, f.kernel, f.access, f.scratch, f.states, f.data_types, settled), []).append(i)
     made: list[Function | None] = [None] * len(chosen)
     symbols = _numbered(chosen[members[0]] for members in groups.values())
     for members, symbol in zip(groups.values(), symbols, strict=True):
         first = chosen[members[0]]
         varying = tuple(n for n in first.leaf.numbers if len({chosen[i].leaf.numbers[n] for i in members}) > 1)
-        literals = {n: v for n, v in first.leaf.numbers.items() if n not in varying}
-        function = Function(
-            symbol, first.node.op, first.kernel.name, first.kernel.helpers, first.access.kind, bool(first.leaf.scratch),
-            _states(first.node), _types(first.leaf), first.leaf.params, literals, varying,
-        )  # fmt: skip
+        function = candidates.function(first, symbol, varying)
         for i in members:
             made[i] = function
     return [f for f in made if f is not None]
-
-
-def _states(node: Node) -> int:
-    """How many states the kernel is handed."""
-    return sum(after > 0 for _, after in ops.operator(node).carries)
-
-
-def _types(leaf: Leaf) -> tuple[str, ...]:
-    return tuple(data_type(c.data.dtype) for c in leaf.consts)
-
-
-def data_type(dtype: np.dtype[np.generic]) -> str:
-    """The C type of an array's elements."""
-    return {"float32": "float", "bool": "uint8_t"}.get(dtype.name, f"{dtype.name}_t")
 
 
 def _numbered(firsts: Iterable[Choice]) -> Iterator[str]:

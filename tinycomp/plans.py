@@ -1,10 +1,11 @@
 """Which kernels run, and whether layer after layer or row by row: the fastest plan that fits.
 
 Streaming a held input costs less than half a percent, which counts as equally fast. So with equal kernels the smaller
-plan is taken, and it is the kernels that decide the speed: each operator's table has them best first, and those that
-are fast want scratch. Where the plan of the fastest kernels does not fit, scratch gives way where memory is fullest
-until it does; how much larger than the smallest plan it may be besides is the recipe's choice. Slow memory is the last
-resort, with the kernels that are preferred.
+plan is taken, and it is the kernels that decide the speed (`candidates` ranks them), and those that are fast want
+scratch. Where the plan of the fastest kernels does not fit, kernels give up scratch one after another where memory is
+fullest, each time the one that loses least speed for what it frees, until the plan fits. How far it goes beyond that is
+the recipe's choice: `speed` no further, `size` to the smallest plan, `balanced` to the plan of the least work² · arena:
+one percent of time for two percent of memory. Slow memory is the last resort, with the kernels that are preferred.
 """
 
 from __future__ import annotations
@@ -13,26 +14,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tinycomp import ops, regions, segments, timeline
+from tinycomp import candidates, regions, segments, timeline
+from tinycomp.candidates import Choice
+from tinycomp.cores import Core
 from tinycomp.errors import Unsupported
 from tinycomp.ir import Graph, Node
-from tinycomp.kernel import Access, Kernel, Leaf, choices
 from tinycomp.layout import Layout, lay_out, live_at
 from tinycomp.program import Kind, Recipe, Tried
 
-# How much larger than the smallest arena a plan may be for the sake of kernels that want scratch.
-SLACK: dict[str, float] = {"size": 1.0, "balanced": 1.1, "speed": math.inf}
 COUNTER_BYTES = 2  # of a call counter in a pushed build
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """A node with the kernel that computes it."""
-
-    node: Node
-    kernel: Kernel
-    access: Access
-    leaf: Leaf
+MEMORY_FOR_TIME = 2  # percent of arena that `balanced` gives for one percent of work
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +47,11 @@ class Plan:
         """Bytes of the counters of a pushed build."""
         return progress_bytes(self.kind, self.cut)
 
+    @property
+    def work(self) -> float:
+        """Predicted work of an inference, infinite where that of some kernel is not known."""
+        return sum((c.work if c.work is not None else math.inf) for c in self.choices)
+
 
 def progress_bytes(kind: Kind, cut: Sequence[segments.Segment]) -> int:
     """Bytes of the counters that tell a pushed build how far it is; none where the input is held."""
@@ -63,38 +59,54 @@ def progress_bytes(kind: Kind, cut: Sequence[segments.Segment]) -> int:
 
 
 def settle(
-    nodes: Sequence[Node], graph: Graph, recipe: Recipe, features: frozenset[str], rooms: regions.Rooms | None
+    nodes: Sequence[Node],
+    graph: Graph,
+    recipe: Recipe,
+    features: frozenset[str],
+    rooms: regions.Rooms | None,
+    core: Core | None = None,
 ) -> tuple[Plan, tuple[Tried, ...]]:
-    """The plan, and all that were looked at. rooms: None for as much SRAM as it needs.
+    """The plan, and all that were looked at. rooms: None for as much SRAM as it needs. core: see `candidates.of`.
 
     Where none fits, the smallest, for its figures to be told. Raises Unsupported where an operator has no kernel for
     its shapes or dtypes, or rows cannot be pushed.
     """
     maker = _Maker(graph, recipe, features, rooms)
-    fastest = tuple(_kernels(n, graph, recipe, features)[0] for n in nodes)
+    rows = [candidates.of(n, graph, recipe, features, core) for n in nodes]
+    fastest = tuple(row[0] for row in rows)
     made = [maker.plan(fastest)]
-    slack = SLACK[recipe.opt]
-    if slack == math.inf and made[0].fits:
+    if recipe.opt == "speed" and made[0].fits:
         return made[0], _tried(made, made[0], fastest)
-    smallest = tuple(_smallest(c, graph, recipe, features) for c in fastest)
+    smallest = tuple(min(row, key=lambda c: c.leaf.scratch) for row in rows)
     if smallest == fastest:
         taken = made[0] if made[0].fits else maker.anywhere(made[0])
         return taken, _tried([taken], taken, fastest)
     least = maker.plan(smallest)
-    lean: Plan | None = None  # the first that is within the slack, fit or not
-    while True:
-        within = made[-1].alone <= slack * least.alone
-        lean = made[-1] if lean is None and within else lean
-        if within and made[-1].fits:
-            return made[-1], _tried(made, made[-1], fastest)
-        swapped = _swapped(made[-1], smallest)
-        if swapped == made[-1].choices or swapped == smallest:
-            made.append(least)
+    while not _settled(recipe, made, least):
+        leaner = _leaner(made[-1], rows)
+        if leaner is None or leaner == smallest:
             break
-        made.append(maker.plan(swapped))
-    if least.fits:
-        return least, _tried(made, least, fastest)
-    return _last_resort(maker, made, lean or least, fastest)
+        made.append(maker.plan(leaner))
+    made.append(least)
+    order = sorted(made, key=lambda plan: _worth(recipe, plan, least))
+    taken = next((plan for plan in order if plan.fits), None)
+    return (taken, _tried(made, taken, fastest)) if taken is not None else _last_resort(maker, made, order[0], fastest)
+
+
+def _worth(recipe: Recipe, plan: Plan, least: Plan) -> float:
+    """What the recipe wants least of, if the plan fits."""
+    if recipe.opt == "size":
+        return max(plan.alone, least.alone)
+    return plan.work if recipe.opt == "speed" else plan.work**MEMORY_FOR_TIME * plan.alone
+
+
+def _settled(recipe: Recipe, made: Sequence[Plan], least: Plan) -> bool:
+    """No plan with less scratch than the last one can be better, since it is slower and not smaller than the least."""
+    fits = [plan for plan in made if plan.fits]
+    if not fits or recipe.opt == "speed":
+        return bool(fits)
+    bound = replace(made[-1], alone=least.alone)
+    return min(_worth(recipe, plan, least) for plan in fits) <= _worth(recipe, bound, least)
 
 
 def _last_resort(
@@ -118,12 +130,27 @@ def _tried(made: Sequence[Plan], taken: Plan, fastest: tuple[Choice, ...]) -> tu
     return tuple(found)
 
 
-def _swapped(plan: Plan, smallest: tuple[Choice, ...]) -> tuple[Choice, ...]:
-    """The plan's choices, but for those whose scratch is alive when most is: they give way to the smallest."""
+def _leaner(plan: Plan, rows: Sequence[Sequence[Choice]]) -> tuple[Choice, ...] | None:
+    """The plan's choices, but for one whose scratch is alive when most is; None where none can do with less.
+
+    Of all ways to free bytes there the one that adds least work for each.
+    """
     used = live_at(plan.layout, max((r.end for r in plan.layout.residents), default=0) + 1)
     time = max(range(len(used)), key=lambda t: (used[t], -t))
     fullest = {r.name for r in plan.layout.residents if r.start <= time < r.end}
-    return tuple(b if f"{a.node.name} scratch" in fullest else a for a, b in zip(plan.choices, smallest, strict=True))
+    ways = [(i, c) for i, (now, row) in enumerate(zip(plan.choices, rows, strict=True))
+            if f"{now.node.name} scratch" in fullest for c in row if c.leaf.scratch < now.leaf.scratch]  # fmt: skip
+    if not ways:
+        return None
+
+    def price(way: tuple[int, Choice]) -> tuple[float, int]:
+        i, c = way
+        now = plan.choices[i]
+        more = math.inf if c.work is None or now.work is None else max(0.0, c.work - now.work)
+        return more / (now.leaf.scratch - c.leaf.scratch), c.leaf.scratch
+
+    i, instead = min(ways, key=price)
+    return (*plan.choices[:i], instead, *plan.choices[i + 1 :])
 
 
 class _Maker:
@@ -172,29 +199,6 @@ class _Maker:
         alone = plan.layout if not plan.layout.others else lay_out(plan.model, plan.cut, self.align, plan.progress)
         layout = regions.spread(alone, plan.model, plan.cut, self.align, plan.progress, rooms)
         return replace(plan, layout=layout, fits=regions.fits(layout, plan.progress > 0, rooms))
-
-
-def _kernels(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str], every: bool = False) -> list[Choice]:
-    """The node by the best kernel row that takes it, or by every one, best first."""
-    operator = ops.operator(node)
-    usable = features if recipe.kernels == "auto" else frozenset[str]()
-    rows = choices(operator.kernels, node, graph, usable)
-    if (pinned := recipe.pinned.get(node.name)) is not None:
-        rows = tuple(row for row in rows if row.name == pinned)
-    if operator.access is None or not rows:
-        dtypes = ", ".join(f"{t.name!r} {t.dtype}{list(t.shape)}" for t in graph.ins(node))
-        raise Unsupported(f"no kernel takes its inputs {dtypes}", where=f"{node.name} ({node.op})",
-                          fix="`tinycomp ops` lists what each operator takes")  # fmt: skip
-    access = operator.access(node, graph)
-    return [Choice(node, row, access, row.lower(node, graph)) for row in (rows if every else rows[:1])]
-
-
-def _smallest(fastest: Choice, graph: Graph, recipe: Recipe, features: frozenset[str]) -> Choice:
-    """The kernel of least scratch, of equal ones the fastest."""
-    if fastest.leaf.scratch == 0:
-        return fastest
-    others = _kernels(fastest.node, graph, recipe, features, every=True)[1:]
-    return min([fastest, *others], key=lambda c: c.leaf.scratch)
 
 
 def _require_rows(model: timeline.Model) -> None:

@@ -143,7 +143,7 @@ def _worker(graph: Graph, c: Chosen, storages: Sequence[Storage], storage_of: Ma
     out, operands = graph.out(c.node), ops.operands(c.node, graph)
     target = storage_of[out.name]
     kind = c.access.kind
-    calls = 1 if kind == "whole" else operands[0].rows if kind == "reduce" else out.rows
+    calls = c.access.calls(operands[0].rows if operands else 1, out.rows)
     reads: list[tuple[tuple[int, tuple[int, ...]], ...]] = []
     writes: list[tuple[int, tuple[int, ...]]] = []
     for y in range(calls):

@@ -12,11 +12,11 @@ import numpy as np
 
 import tinycomp
 from tinycomp import resources
+from tinycomp.candidates import data_type
 from tinycomp.emit.addresses import Tables, base, joined, layer, order, push
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Tensor
 from tinycomp.layout import SRAM
-from tinycomp.lower import data_type
 from tinycomp.ops.base import c_type
 from tinycomp.program import Data, Function, Place, Program, Register
 
