@@ -9,11 +9,12 @@ find-python = for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done
 PYTHON ?= $(shell $(find-python))
 
-.PHONY: help demo test quick lint fuzz bench docs clean setup-emulators
+.PHONY: help demo examples test quick lint fuzz bench docs clean setup-emulators
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    build the example model for an ESP32, run its C here and in an emulator, compare with the reference"
+	@echo "make example-NAME   an example on its emulated board: anomaly, camera, gesture, keywords; make examples: all"
 	@echo "make test    ruff, pyright, every test (FLAGS=... goes to pytest)"
 	@echo "make quick   the tests that are not slow, for the inner loop"
 	@echo "make lint    ruff and pyright alone"
@@ -25,6 +26,13 @@ help:
 
 demo: $(VENV)/.installed compiler
 	@$(BIN)/python examples/demo.py
+
+EXAMPLES := anomaly camera gesture keywords
+
+examples: $(EXAMPLES:%=example-%)
+
+example-%: $(VENV)/.installed
+	@$(BIN)/python -m examples.run $* $(FLAGS)
 
 test: lint compiler
 	$(BIN)/pytest -n auto $(FLAGS)

@@ -19,7 +19,8 @@ from tinycomp.target import load_boards
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-WRITTEN = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+EXAMPLES = ROOT / "examples"
+WRITTEN = sorted([*DOCS.rglob("*.md"), *EXAMPLES.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 IDS = [str(p.relative_to(ROOT)) for p in WRITTEN]
 
 

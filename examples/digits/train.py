@@ -2,7 +2,7 @@
 
     python3 -m venv build/train
     build/train/bin/pip install tensorflow tflite-micro
-    build/train/bin/python examples/digits/train.py
+    build/train/bin/python -m examples.digits.train
 
 Under a minute on two cores. Nothing else in the project needs TensorFlow: both files are in the repository.
 samples.npz holds `x` int8 [20, 16, 16, 1], `y` the digits drawn, `expected` int8 [20, 10]: what TensorFlow Lite
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import strokes
 import tensorflow as tf
 from tflite_micro.python.tflite_micro import runtime
+
+from examples import training
+from examples.digits import strokes
 
 HERE = Path(__file__).parent
 SEED = 1
@@ -47,48 +49,21 @@ def network(batch: int | None = None) -> Any:
     return tf.keras.Model(image, x, name="digits")
 
 
-def to_int8(model: Any, calibration: np.ndarray) -> bytes:
-    """The model as a full-integer .tflite: int8 inside and at its input and output, one picture at a time."""
-    single = network(batch=1)
-    single.set_weights(model.get_weights())
-    converter = tf.lite.TFLiteConverter.from_keras_model(single)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([picture[None]] for picture in calibration)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    return converter.convert()
-
-
-def answers(model: bytes, pictures: np.ndarray) -> np.ndarray:
-    """What TensorFlow Lite Micro's interpreter answers to int8 pictures [n, SIDE, SIDE, 1]: int8 [n, 10]."""
-    interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 20)
-    out = []
-    for picture in pictures:
-        interpreter.set_input(picture[None], 0)
-        interpreter.invoke()
-        out.append(np.array(interpreter.get_output(0))[0])
-    return np.stack(out)
-
-
 def main() -> None:
     """Train, convert, measure on pictures that training has not seen, write the two files."""
-    tf.keras.utils.set_random_seed(SEED)
-    tf.config.experimental.enable_op_determinism()
+    training.seed(SEED)
     x, y = strokes.dataset(per_class=800, seed=SEED)
     unseen_x, unseen_y = strokes.dataset(per_class=100, seed=SEED + 1)
     model = network()
-    rate = tf.keras.optimizers.schedules.CosineDecay(4e-3, 25 * len(x) // 64)
-    model.compile(
-        optimizer=tf.keras.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
-    model.fit(x, y, batch_size=64, epochs=25, verbose=2)
-    data = to_int8(model, x[:200])
+    loss = "sparse_categorical_crossentropy"
+    training.fit(model, x, y, epochs=25, rate=4e-3, loss=loss, metrics=["accuracy"])
+    data = training.to_int8(network, model, x[:200])
     (HERE / "digits.tflite").write_bytes(data)
 
     quant = runtime.Interpreter.from_bytes(data, arena_size=1 << 20).get_input_details(0)["quantization_parameters"]
     scale, zero_point = float(quant["scales"][0]), int(quant["zero_points"][0])
     q = np.clip(np.round(unseen_x / scale) + zero_point, -128, 127).astype(np.int8)
-    found = answers(data, q)
+    found = training.answers(data, q)
     float_accuracy, int8_accuracy = (
         model.evaluate(unseen_x, unseen_y, verbose=0)[1],
         np.mean(found.argmax(1) == unseen_y),

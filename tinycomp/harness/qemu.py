@@ -94,14 +94,31 @@ def _program(board: Board) -> str:
     return board.emulator.program
 
 
+def printed(made: Firmware, *, timeout: float = TIME_LIMIT) -> str:
+    """What the firmware prints where nobody talks to it, until it leaves; see `run_emulated` for what is raised."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = _start(made, folder, timeout)
+        except subprocess.TimeoutExpired:
+            raise OutputsDiffer(f"did not leave within {timeout:g} s", where=made.board.id,
+                                fix="in an emulator tc_app_step has to return 0 in the end") from None  # fmt: skip
+    if done.returncode:
+        raise _failure(made, done, done.stdout, 0)
+    return done.stdout.decode(errors="replace")
+
+
+def _start(made: Firmware, folder: str, timeout: float) -> subprocess.CompletedProcess[bytes]:
+    command = [tools.find(_program(made.board)), *qemu_arguments(made.board), "-kernel", str(made.elf.resolve())]
+    return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+
+
 def _converse(made: Firmware, requests: bytes, cases: int, timeout: float) -> bytes:
     """What the firmware has written once it left; the requests lie in its working directory before it starts."""
-    command = [tools.find(_program(made.board)), *qemu_arguments(made.board), "-kernel", str(made.elf.resolve())]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "tinycomp.in").write_bytes(requests)
         answers = Path(folder) / "tinycomp.out"
         try:
-            done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+            done = _start(made, folder, timeout)
         except subprocess.TimeoutExpired:
             data = answers.read_bytes() if answers.exists() else b""
             raise OutputsDiffer(f"did not finish in {timeout:g} s, {_inferences(data)} of {cases} inferences done",
