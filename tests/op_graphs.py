@@ -15,6 +15,7 @@ from tinycomp.ops import (
     add,
     arg_extreme,
     average_pool2d,
+    batch_matmul,
     batch_space,
     cast,
     concatenation,
@@ -40,8 +41,10 @@ from tinycomp.ops import (
     reduce,
     relu,
     reshape,
+    resize_bilinear,
     resize_nearest,
     reverse,
+    select,
     shape,
     softmax,
     split,
@@ -50,6 +53,7 @@ from tinycomp.ops import (
     tanh,
     tile,
     transpose,
+    transpose_conv,
     unpack,
 )
 
@@ -86,7 +90,7 @@ def binary(attrs: Attrs, dtype: str = "int8", fixed: bool = False, output: Quant
     return single(attrs, [image(dtype), other], out_quant=None if dtype == "float32" else output)
 
 
-def convolution(attrs: conv2d.Conv2D | depthwise_conv2d.DepthwiseConv2D, *dims: int, dtype: str = "int8") -> Graph:
+def convolution(attrs: Attrs, *dims: int, dtype: str = "int8") -> Graph:
     """A convolution of the usual input. dims: of its weights, whose channels come first, or last where depthwise."""
     axis = 3 if isinstance(attrs, depthwise_conv2d.DepthwiseConv2D) else 0
     n = dims[axis]
@@ -130,6 +134,9 @@ NONE = ((0, 0), (0, 0))
 
 # Operators that run: the file says what the graph says.
 RUNNING: dict[str, Callable[[], Graph]] = {
+    "batch_matmul": lambda: single(
+        batch_matmul.BatchMatMul(False, True), [image(), replace(image(), name="y")], out_quant=WIDE
+    ),
     "batch_to_space": lambda: single(
         batch_space.BatchToSpace((2, 2), NONE), [activation("x", (4, 2, 3, 2), "int8", HALF)], out_quant=HALF
     ),
@@ -167,6 +174,7 @@ RUNNING: dict[str, Callable[[], Graph]] = {
     "arg_extreme": lambda: single(arg_extreme.ArgExtreme(3), [image()], activation("out", SHAPE[:3], "int32")),
     "reduce": lambda: unary(reduce.Reduce((1, 2), True, "sum"), scale=2.0),
     "reduce, largest": lambda: pooled(reduce.Reduce((3,), False, "max")),
+    "resize_bilinear": lambda: pooled(resize_bilinear.ResizeBilinear((8, 9), False, True)),
     "resize_nearest": lambda: pooled(resize_nearest.ResizeNearest((8, 9), False, True)),
     "fully_connected": lambda: dense(),
     "fully_connected, dimensions kept": lambda: dense("float32", rank=3),
@@ -185,9 +193,15 @@ RUNNING: dict[str, Callable[[], Graph]] = {
     "relu, -1 to 1": lambda: unary(relu.Relu("relu_n1_to_1"), "float32"),
     "reshape": lambda: single(reshape.Reshape((1, 24, 3)), [image()], out_quant=HALF),
     "softmax": lambda: unary(softmax.Softmax(0.5), scale=1 / 256, zero_point=-128),
+    "select": lambda: single(
+        select.Select(),
+        [activation("c", SHAPE, "bool"), image(), replace(image(), name="y")],
+        activation("out", SHAPE, "int8", HALF),
+    ),
     "sub": lambda: binary(sub.Sub()),
     "tanh": lambda: unary(tanh.Tanh(), scale=1 / 128, zero_point=0),
     "transpose": lambda: single(transpose.Transpose((0, 3, 1, 2)), [image()], out_quant=HALF),
+    "transpose_conv": lambda: convolution(transpose_conv.TransposeConv((8, 12), (2, 2), (0, 1, 0, 1)), 5, 3, 3, 3),
 }
 
 # Operators on constants: the file says more than the graph, and reading it back leaves the value.

@@ -25,14 +25,16 @@ from tinycomp.ops.range_ import Range as RangeOp
 from tinycomp.ops.reduce import Reduce
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
+from tinycomp.ops.select import Select
 from tinycomp.ops.shape import Shape
 from tinycomp.ops.softmax import Softmax
 from tinycomp.quantize.observe import Range
 from tinycomp.quantize.rules import FUNCTION_RULES, RULES, SIGNED_UNIT, UNIT
 from tinycomp.quantize.scheme import quant_of, reach, scheme
 
-# Operators that compute no real numbers, exist at one end of an integer model only, or keep a state that is float32.
-WITHOUT = (ArgExtreme, Cast, Delay, Dequantize, Fill, Lstm, Quantize, RangeOp, Shape)
+# Operators that compute no real numbers or choose between them, exist at one end of an integer model only, or keep a
+# state that is float32.
+WITHOUT = (ArgExtreme, Cast, Delay, Dequantize, Fill, Lstm, Quantize, RangeOp, Select, Shape)
 FAMILIES = {
     Elementwise: {name for name, f in elementwise.FUNCTIONS.items() if "int8" in f.dtypes},
     Pairwise: {name for name, f in pairwise.FUNCTIONS.items() if "int8" in f.dtypes},

@@ -15,6 +15,7 @@ from tinycomp import interpret, ops, rules
 from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.ops.add import Add
 from tinycomp.ops.average_pool2d import AveragePool2D
+from tinycomp.ops.batch_matmul import BatchMatMul
 from tinycomp.ops.batch_space import BatchToSpace, SpaceToBatch
 from tinycomp.ops.concatenation import Concatenation
 from tinycomp.ops.depth_space import DepthToSpace, SpaceToDepth
@@ -30,6 +31,7 @@ from tinycomp.ops.pad import Pad
 from tinycomp.ops.reduce import Reduce
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
+from tinycomp.ops.resize_bilinear import ResizeBilinear
 from tinycomp.ops.resize_nearest import ResizeNearest
 from tinycomp.ops.reverse import Reverse
 from tinycomp.ops.softmax import Softmax
@@ -72,6 +74,7 @@ GRAPHS: dict[str, Callable[[Net, str], str]] = {
     "add": lambda n, x: n.op(Add("relu"), x, n.conv(x, 4)),
     "add of a constant": lambda n, x: n.op(Add(), x, row(n, 1, 1, 1, 4)),
     "average_pool2d": lambda n, x: n.op(AveragePool2D((2, 2), (2, 2)), n.conv(x, 3)),
+    "batch_matmul": lambda n, x: n.op(BatchMatMul(False, True), x, n.conv(x, 4)),
     "batch_to_space": lambda n, x: n.op(
         BatchToSpace((2, 2), ((0, 0), (0, 1))), n.op(SpaceToBatch((2, 2), ((0, 0), (0, 0))), n.conv(x, 2))
     ),
@@ -95,6 +98,7 @@ GRAPHS: dict[str, Callable[[Net, str], str]] = {
     "relu beside another reader": lambda n, x: n.op(Concatenation(3), n.op(Relu("relu"), x), x),
     "relu6 beside another reader": lambda n, x: n.op(Concatenation(3), n.op(Relu("relu6"), x), x),
     "reshape": lambda n, x: n.op(Reshape((1, 8, 3, 4)), n.conv(x, 4)),
+    "resize_bilinear": lambda n, x: n.op(ResizeBilinear((7, 9), False, True), n.conv(x, 2)),
     "resize_nearest": lambda n, x: n.op(ResizeNearest((7, 9)), n.conv(x, 2)),
     "reverse": lambda n, x: n.op(Reverse((2,)), n.conv(x, 2)),
     "softmax": lambda n, x: n.op(Softmax(), n.conv(x, 4)),
@@ -105,6 +109,7 @@ GRAPHS: dict[str, Callable[[Net, str], str]] = {
     "tanh": lambda n, x: n.op(Tanh(), n.conv(x, 4)),
     "tile": lambda n, x: n.op(Tile((1, 1, 2, 1)), n.op(Mean((2,), keep_dims=True), n.conv(x, 2))),
     "transpose": lambda n, x: n.op(Transpose((0, 2, 1, 3)), n.conv(x, 4)),
+    "transpose_conv": lambda n, x: n.spread(x, 3, (8, 12), (3, 3), (2, 2), (0, 1, 0, 1)),
 }
 # No C of their own yet, or batches cannot be stacked.
 FOLDED: dict[str, Callable[[Net, str], str]] = {

@@ -13,6 +13,7 @@ from tinycomp.ir import Array, Attrs, DType, Edit, Graph, Node, Quant, Reference
 from tinycomp.ops.conv2d import Conv2D
 from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
 from tinycomp.ops.fully_connected import FullyConnected
+from tinycomp.ops.transpose_conv import TransposeConv
 from tinycomp.rewrite import Rule
 
 BATCH = 6
@@ -69,6 +70,12 @@ class Net:
         """A depthwise convolution."""
         shape = (1, *size, self.tensors[x].shape[3] * multiplier)
         return self._weighted(DepthwiseConv2D(**attrs), x, shape, 3, dead, bias or {}, q)  # type: ignore[arg-type]
+
+    def spread(self, x: str, channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int],
+               padding: tuple[int, int, int, int]) -> str:  # fmt: skip
+        """A transposed convolution with random weights."""
+        shape = (channels, *kernel, self.tensors[x].shape[3])
+        return self._weighted(TransposeConv(size, stride, padding), x, shape, 0, (), {}, None)
 
     def dense(self, x: str, outputs: int, dead: Sequence[int] = (), bias: dict[int, int] | None = None,
               q: Quant | None = None, inner: int = 0, per_channel: bool = True, **attrs: object) -> str:  # fmt: skip

@@ -9,6 +9,7 @@ from tinycomp.ops import (
     add,
     arg_extreme,
     average_pool2d,
+    batch_matmul,
     batch_space,
     cast,
     concatenation,
@@ -36,8 +37,10 @@ from tinycomp.ops import (
     reduce,
     relu,
     reshape,
+    resize_bilinear,
     resize_nearest,
     reverse,
+    select,
     shape,
     softmax,
     split,
@@ -46,6 +49,7 @@ from tinycomp.ops import (
     tanh,
     tile,
     transpose,
+    transpose_conv,
     unpack,
 )
 from tinycomp.ops.base import Codec, Operator
@@ -56,6 +60,7 @@ OPERATORS: dict[str, Operator] = {
         add.OPERATOR,
         arg_extreme.OPERATOR,
         average_pool2d.OPERATOR,
+        batch_matmul.OPERATOR,
         batch_space.BATCH_TO_SPACE,
         cast.OPERATOR,
         concatenation.OPERATOR,
@@ -83,8 +88,10 @@ OPERATORS: dict[str, Operator] = {
         reduce.OPERATOR,
         relu.OPERATOR,
         reshape.OPERATOR,
+        resize_bilinear.OPERATOR,
         resize_nearest.OPERATOR,
         reverse.OPERATOR,
+        select.OPERATOR,
         shape.OPERATOR,
         softmax.OPERATOR,
         batch_space.SPACE_TO_BATCH,
@@ -95,6 +102,7 @@ OPERATORS: dict[str, Operator] = {
         tanh.OPERATOR,
         tile.OPERATOR,
         transpose.OPERATOR,
+        transpose_conv.OPERATOR,
         unpack.OPERATOR,
     )
 }  # fmt: skip

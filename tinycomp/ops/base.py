@@ -10,7 +10,7 @@ import numpy as np
 
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Edit, Graph, Node, Tensor
-from tinycomp.kernel import Access, Kernel
+from tinycomp.kernel import Access, Const, Kernel
 
 Shape = tuple[int, ...]
 ACTIVATIONS = ("none", "relu", "relu_n1_to_1", "relu6", "tanh", "sign_bit")
@@ -154,6 +154,23 @@ def c_type(t: Tensor) -> str:
     """The C type of a tensor's elements."""
     names = {"float32": "float", "bool": "uint8_t", "int4": "int8_t"}
     return names.get(t.dtype, f"{t.dtype}_t")
+
+
+class Sources(NamedTuple):
+    """Where a kernel finds its operands. names: C expressions, `rows[0]`, `c0`, …, operand by operand."""
+
+    names: tuple[str, ...]
+    consts: tuple[Const, ...]
+
+
+def sources(ins: Sequence[Tensor]) -> Sources:
+    """Operands that are given whole or row by row, and constants as they are."""
+    names: list[str] = []
+    consts: list[Const] = []
+    for t in ins:
+        names.append(f"rows[{len(names) - len(consts)}]" if t.data is None else f"c{len(consts)}")
+        consts += [] if t.data is None else [Const("weights", t.data)]
+    return Sources(tuple(names), tuple(consts))
 
 
 def as_dtype(values: Any, dtype: str) -> Array:

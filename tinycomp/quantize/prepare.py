@@ -12,6 +12,7 @@ from tinycomp.ir import Graph
 from tinycomp.ops import hybrid
 from tinycomp.ops.dequantize import Dequantize
 from tinycomp.ops.quantize import Quantize
+from tinycomp.ops.transpose_conv import TransposeConv
 from tinycomp.rewrite import WEIGHTED, PassRecord, apply_rules
 
 LATER = ("expand", "pad_into_convolution")
@@ -31,5 +32,5 @@ def prepare(graph: Graph) -> tuple[Graph, tuple[PassRecord, ...]]:
         if isinstance(node.attrs, (Quantize, Dequantize)):
             raise Unsupported("is partly quantized already", where=f"{node.name} ({node.op})",
                               fix="export the model as float32, or with fake quantization to 8 bits")  # fmt: skip
-    made, records = apply_rules(hybrid.dequantized(graph, WEIGHTED), RULES)
+    made, records = apply_rules(hybrid.dequantized(graph, (*WEIGHTED, TransposeConv)), RULES)
     return made, tuple(records)

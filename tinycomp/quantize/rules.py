@@ -11,6 +11,7 @@ from typing import Literal
 from tinycomp.ir import Attrs, Node, Quant
 from tinycomp.ops.add import Add
 from tinycomp.ops.average_pool2d import AveragePool2D
+from tinycomp.ops.batch_matmul import BatchMatMul
 from tinycomp.ops.batch_space import BatchToSpace, SpaceToBatch
 from tinycomp.ops.concatenation import Concatenation
 from tinycomp.ops.conv2d import Conv2D
@@ -31,6 +32,7 @@ from tinycomp.ops.pairwise import Pairwise
 from tinycomp.ops.reduce import Reduce
 from tinycomp.ops.relu import Relu
 from tinycomp.ops.reshape import Reshape
+from tinycomp.ops.resize_bilinear import ResizeBilinear
 from tinycomp.ops.resize_nearest import ResizeNearest
 from tinycomp.ops.reverse import Reverse
 from tinycomp.ops.softmax import Softmax
@@ -40,6 +42,7 @@ from tinycomp.ops.sub import Sub
 from tinycomp.ops.tanh import Tanh
 from tinycomp.ops.tile import Tile
 from tinycomp.ops.transpose import Transpose
+from tinycomp.ops.transpose_conv import TransposeConv
 from tinycomp.ops.unpack import Unpack
 
 
@@ -67,6 +70,7 @@ SIGNED_UNIT = Quant((1 / 128,), (0,))  # [−1, 1)
 RULES: dict[type[Attrs], Rule] = {
     Add: OWN_ALL,
     AveragePool2D: SAME,
+    BatchMatMul: OWN_ALL,
     BatchToSpace: SAME,
     Concatenation: SAME_ALL,
     Conv2D: Rule("weighted", axis=0),
@@ -84,6 +88,7 @@ RULES: dict[type[Attrs], Rule] = {
     Pad: SAME_ALL,
     Relu: OWN,
     Reshape: SAME,
+    ResizeBilinear: SAME,
     ResizeNearest: SAME,
     Reverse: SAME,
     Softmax: Rule("fixed", quant=UNIT),
@@ -95,6 +100,7 @@ RULES: dict[type[Attrs], Rule] = {
     Tanh: Rule("fixed", quant=SIGNED_UNIT),
     Tile: SAME,
     Transpose: SAME,
+    TransposeConv: Rule("weighted", axis=0),
     Unpack: SAME,
 }
 
