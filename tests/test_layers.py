@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("kernel", "packing"),
     ("ops",),
     ("interpret",),
-    ("tflite", "rewrite", "rules", "quantize", "compress"),
+    ("tflite", "formats", "rewrite", "rules", "quantize", "compress"),
     (
         "cores",
         "target",

@@ -20,7 +20,7 @@ from tinycomp.commands.new import new
 from tinycomp.errors import BadInput, TinycompError
 
 if TYPE_CHECKING:
-    from tinycomp.frontend import Kind
+    from tinycomp.frontend import Kind, Model
     from tinycomp.harness.runner import Where
     from tinycomp.ir import Array
     from tinycomp.target import Board
@@ -52,6 +52,14 @@ def main() -> None:
 
     The arena is a #define known on the PC; what does not fit or is not supported is refused here, not on the board.
     """
+
+
+def _load(path: Path, quiet: bool = False) -> Model:
+    """The model in a file; a spinner while one of another format is converted."""
+    from tinycomp import frontend, terminal
+
+    with terminal.status(f"converting {path.name}", quiet=quiet or path.suffix == ".tflite"):
+        return frontend.load(path)
 
 
 def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -96,12 +104,16 @@ def _pixels(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout and nothing else.")
 def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path | None,
           pixels: tuple[float, float] | None, force: bool, as_json: bool, **given: Any) -> None:  # fmt: skip
-    """Compile MODEL into a PlatformIO project with its report."""
+    """Compile MODEL into a PlatformIO project with its report.
+
+    MODEL is a .tflite file; .keras, .h5 and SavedModel folders are converted by TensorFlow, .onnx files by onnx2tf,
+    where these are installed.
+    """
     from tinycomp import build as builder
     from tinycomp import frontend, terminal
     from tinycomp.report import text
 
-    loaded, request = frontend.load(model), frontend.Request(quantize, data, pixels)
+    loaded, request = _load(model, as_json), frontend.Request(quantize, data, pixels)
     with terminal.progress(f"quantizing {model.name}", 100) as advance:
         source, converted = frontend.quantized(loaded, request, lambda what, share: advance(round(100 * share)))
     options = builder.Options(board=board, quantize=quantize, data=data and str(data), **given)
@@ -141,7 +153,7 @@ def quantize(model: Path, data: Path, out: Path, as_json: bool, **given: Any) ->
     from tinycomp.quantize.files import save
     from tinycomp.report import quantization as text
 
-    loaded, request = frontend.load(model), frontend.quantize_request(data=data, **given)
+    loaded, request = _load(model, as_json), frontend.quantize_request(data=data, **given)
     with terminal.progress(f"quantizing {model.name}", 100) as advance:
         made, converted = frontend.quantized(loaded, request, lambda what, share: advance(round(100 * share)))
     if converted is None:
@@ -160,10 +172,10 @@ def quantize(model: Path, data: Path, out: Path, as_json: bool, **given: Any) ->
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
 def inspect(model: Path, as_json: bool) -> None:
     """Inputs, outputs, operators, multiply-accumulates, weights, and what is unsupported and why."""
-    from tinycomp import frontend, terminal
+    from tinycomp import terminal
     from tinycomp.report import inspection
 
-    facts = inspection.collect(frontend.load(model))
+    facts = inspection.collect(_load(model, as_json))
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     else:
@@ -195,10 +207,11 @@ def boards(board: str | None, model: Path | None, as_json: bool) -> None:
 
 
 def _fit(model: Path, chosen: list[Board], as_json: bool) -> None:
-    from tinycomp import frontend, on_boards, terminal
+    from tinycomp import on_boards, terminal
 
+    loaded = _load(model, as_json)
     with terminal.progress(f"fitting {model.name}", len(chosen)) as advance:
-        found = on_boards.fits(frontend.load(model), chosen, advance)
+        found = on_boards.fits(loaded, chosen, advance)
     if as_json:
         click.echo(json.dumps(on_boards.facts(found), indent=1))
     else:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tinycomp import ops, rules, schedule
 from tinycomp.errors import BadInput, TinycompError, Unsupported
+from tinycomp.formats import files
 from tinycomp.ir import Graph, Reference
 from tinycomp.quantize import data
 from tinycomp.quantize.convert import Converted, Dense, Options, Report, convert, corrections_of
@@ -51,8 +52,8 @@ class Front:
 
 
 def load(path: str | Path) -> Model:
-    """Read a file. Raises BadInput where it is missing, a folder or not readable."""
-    return Model(str(path), reader.contents(path))
+    """Read a .tflite file, or convert one of another format (`formats.files.contents`, which says what it raises)."""
+    return Model(str(path), files.contents(path))
 
 
 @contextmanager

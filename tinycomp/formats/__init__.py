@@ -1,0 +1,1 @@
+"""Model files of other formats as .tflite, by their own converters."""
