@@ -109,9 +109,9 @@ def test_an_esp32_array_may_not_be_larger_than_the_linker_segment() -> None:
 
 
 def test_energy_is_given_where_somebody_measured_it_and_only_there() -> None:
-    measured = {board.id: board.energy_uj_per_mcycle for board in BOARDS.values() if board.energy_uj_per_mcycle}
-    assert measured == {"nucleo_l4r5zi": 278.0, "nucleo_u575zi_q": 146.0}
-    assert all(bool(board.energy_source) == (board.id in measured) for board in BOARDS.values())
+    measured = {b.id: (b.energy.uj_per_mcycle, b.energy.least, b.energy.most) for b in BOARDS.values() if b.energy}
+    assert measured == {"nucleo_l4r5zi": (278.0, 275.0, 282.0), "nucleo_u575zi_q": (146.0, 143.0, 150.0)}
+    assert all("MLPerf" in b.energy.source for b in BOARDS.values() if b.energy)
 
 
 @pytest.mark.parametrize("core", CORES.values(), ids=CORES.keys())
@@ -236,6 +236,12 @@ def test_a_fault_in_the_core_file_is_named_by_core_and_key(
 def test_energy_must_be_positive(boards_folder: Path) -> None:
     edit(boards_folder, "nucleo_l4r5zi.toml", "uj_per_mcycle = 278", "uj_per_mcycle = -278")
     with pytest.raises(BadInput, match=r"energy\.uj_per_mcycle: must be positive"):
+        load_board("nucleo_l4r5zi", boards_folder)
+
+
+def test_energy_lies_within_its_own_range(boards_folder: Path) -> None:
+    edit(boards_folder, "nucleo_l4r5zi.toml", "least = 275", "least = 280")
+    with pytest.raises(BadInput, match=r"energy\.uj_per_mcycle: is not between 280 and 282"):
         load_board("nucleo_l4r5zi", boards_folder)
 
 

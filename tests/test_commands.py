@@ -15,6 +15,7 @@ from tests.support import needs_cc
 from tests.test_build import tool
 from tests.test_html import DIGITS, Page
 from tests.test_library import small
+from tinycomp.battery import Battery
 from tinycomp.cli import main
 from tinycomp.harness import doctor
 from tinycomp.report import comparison
@@ -96,6 +97,62 @@ def test_fit_agrees_with_builds_and_tells_who_is_too_small(tmp_path):
             report["arena_bytes"], report["ram_bytes"], report["flash_bytes"], report["budget"]["fits"]
         )  # fmt: skip
         assert (seen["ram_budget"], seen["flash_budget"]) == (report["budget"]["ram"], report["budget"]["flash"])
+
+
+def fitted(*more: object) -> list[dict]:
+    """`boards --fit` of the example, as data."""
+    done = tool("boards", "nucleo_l4r5zi", "esp32", "nucleo_f446re", "--fit", DIGITS, "--json", *more)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_fit_has_the_energy_of_a_build_where_the_board_was_measured_and_only_there(tmp_path):
+    found = fitted()
+    assert [f["board"] for f in found] == ["nucleo_l4r5zi", "esp32", "nucleo_f446re"]
+    report = json.loads(tool("build", DIGITS, "--board", "nucleo_l4r5zi", "-o", tmp_path / "o", "--json").stdout)
+    measured, *others = found
+    assert measured["energy_uj"] == pytest.approx(report["energy_uj"], rel=1e-3)
+    assert measured["energy_range_uj"] == pytest.approx(report["energy_range_uj"], rel=1e-3)
+    assert measured["energy_source"] == report["energy_source"]
+    assert [(f["energy_uj"], f["energy_range_uj"], f["energy_source"]) for f in others] == [(None, None, None)] * 2
+    assert "days" not in measured
+
+
+def test_fit_tells_how_long_a_battery_lasts_from_the_most_energy_to_the_least():
+    measured, _, other = fitted("--battery", 230, "--volts", 3, "--rate", 10, "--sleep-ua", 5)
+    battery = Battery(230, 10, 3, 5)
+    least, most = measured["energy_range_uj"]
+    assert measured["days"] == [battery.days(most), battery.days(least)]
+    assert (measured["keeps_up"], other["keeps_up"], other["days"]) == (True, True, None)
+
+
+def test_a_board_that_is_too_slow_for_the_rate_is_told():
+    measured, *_ = fitted("--battery", 230, "--rate", 1e6)
+    assert (measured["keeps_up"], measured["days"]) == (False, None)
+    done = tool("boards", "nucleo_l4r5zi", "--fit", DIGITS, "--battery", 230, "--rate", 1e6)
+    assert "too slow" in done.stdout
+
+
+def test_fit_as_a_page_is_self_contained_and_has_a_row_a_board(tmp_path):
+    done = tool("boards", "--fit", DIGITS, "--battery", 230, "--rate", 10, "--html", tmp_path / "boards.html")
+    assert done.stdout == f"wrote {tmp_path / 'boards.html'}\n"
+    text = (tmp_path / "boards.html").read_text()
+    assert "http" not in text.replace("http-equiv", "")
+    page = Page(text)
+    assert len(page.all("tr")) == 1 + len(load_boards())
+    assert len(page.all("td", class_="meter")) == 2 * len(load_boards())
+    assert "MLPerf" in text
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (("--battery", "3", "--rate", "2"), "needs a model"), (("--html", "x.html"), "needs a model"),
+    (("--fit", DIGITS, "--rate", "2"), "needs --battery"), (("--fit", DIGITS, "--battery", "2"), "needs --rate"),
+    (("--fit", DIGITS, "--battery", "2", "--rate", "0"), "not a positive number"),
+])  # fmt: skip
+def test_options_of_the_battery_that_make_no_sense_are_refused(options, said):
+    done = tool("boards", *options)
+    assert done.exit_code == 2
+    assert said in done.stderr
 
 
 def test_fit_of_one_board_as_text():

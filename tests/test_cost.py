@@ -21,6 +21,7 @@ from tinycomp.cores import load_core, load_cores
 from tinycomp.cost import rows, unfitted
 from tinycomp.lower import lower
 from tinycomp.program import Program, Recipe
+from tinycomp.target import Energy
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 __all__ = ["model"]  # the fixture
@@ -112,12 +113,9 @@ def test_one_step_that_is_not_known_makes_the_whole_unknown():
 def test_time_and_energy_follow_from_cycles_and_not_from_instructions():
     found = cost.Cost("cycles", 2e6, (2e6,))
     assert found.milliseconds(100_000_000) == pytest.approx(20)
-    assert found.microjoules(278) == pytest.approx(556)
-    assert found.microjoules(None) is None
+    assert Energy(278, 275, 282, "somebody").microjoules(2e6) == pytest.approx((556, 550, 564))
     counted = cost.Cost("instructions", 2e6, (2e6,))
-    assert (counted.instructions, counted.cycles, counted.milliseconds(1), counted.microjoules(1)) == (
-        2e6, None, None, None,
-    )  # fmt: skip
+    assert (counted.instructions, counted.cycles, counted.milliseconds(1)) == (2e6, None, None)
 
 
 def test_the_table_was_fitted_to_the_kernels_and_features_that_stand():
@@ -191,6 +189,8 @@ def test_the_report_has_cycles_time_and_energy(model, tmp_path):
     assert cycles == pytest.approx(sum(layer["cycles"] for layer in report["layers"]), abs=len(report["layers"]))
     assert report["latency_ms"] == pytest.approx(1e3 * cycles / report["board"]["clock_hz"], rel=1e-3)
     assert report["energy_uj"] == pytest.approx(278e-6 * cycles, rel=1e-3)
+    assert report["energy_range_uj"] == pytest.approx([275e-6 * cycles, 282e-6 * cycles], rel=1e-3)
+    assert "MLPerf" in report["energy_source"]
     text = (tmp_path / "out" / "report.txt").read_text()
     assert "Time of one inference (modelled)" in text
     assert "without wait states" in text
@@ -201,7 +201,7 @@ def test_a_board_whose_core_is_not_modelled_has_null_figures(model, tmp_path):
     assert report["cycles"] == {"value": None, "how": None}
     assert report["instructions"] == {"value": None, "how": None}
     assert report["latency_ms"] is None
-    assert report["energy_uj"] is None
+    assert (report["energy_uj"], report["energy_range_uj"], report["energy_source"]) == (None, None, None)
     assert {layer["cycles"] for layer in report["layers"]} == {None}
 
 

@@ -174,7 +174,8 @@ def test_sections_that_other_stages_add_become_tables_and_absent_ones_nothing(di
 
 
 def test_a_known_time_and_energy_are_shown_with_their_source(digits):
-    known = {**digits, "latency_ms": 12.5, "energy_uj": 80.0, "cycles": {"value": 1_000_000, "how": "modelled"},
+    known = {**digits, "latency_ms": 12.5, "energy_uj": 80.0, "energy_range_uj": [78.0, 83.5],
+             "cycles": {"value": 1_000_000, "how": "modelled"},
              "budget": {**digits["budget"], "max_ms": 10.0}}  # fmt: skip
     assert [t.value for t in html.tiles(known)][3:] == ["1,000,000", "12.5 ms", "80 µJ"]
     time = charts.budget_bars(known, None)[-1]

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinycomp import __version__
+from tinycomp.commands.boards import boards
 from tinycomp.commands.compare import compare
 from tinycomp.commands.doctor import doctor
 from tinycomp.commands.new import new
 from tinycomp.errors import BadInput, TinycompError
 
 if TYPE_CHECKING:
-    from tinycomp.frontend import Kind, Model
+    from tinycomp.frontend import Kind
     from tinycomp.harness.runner import Where
     from tinycomp.ir import Array
-    from tinycomp.target import Board
 
 BYTES = "BYTES"
 
@@ -52,14 +52,6 @@ def main() -> None:
 
     The arena is a #define known on the PC; what does not fit or is not supported is refused here, not on the board.
     """
-
-
-def _load(path: Path, quiet: bool = False) -> Model:
-    """The model in a file; a spinner while one of another format is converted."""
-    from tinycomp import frontend, terminal
-
-    with terminal.status(f"converting {path.name}", quiet=quiet or path.suffix == ".tflite"):
-        return frontend.load(path)
 
 
 def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -113,7 +105,7 @@ def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path 
     from tinycomp import frontend, terminal
     from tinycomp.report import text
 
-    loaded, request = _load(model, as_json), frontend.Request(quantize, data, pixels)
+    loaded, request = terminal.load(model, as_json), frontend.Request(quantize, data, pixels)
     with terminal.progress(f"quantizing {model.name}", 100) as advance:
         source, converted = frontend.quantized(loaded, request, lambda what, share: advance(round(100 * share)))
     options = builder.Options(board=board, quantize=quantize, data=data and str(data), **given)
@@ -153,7 +145,7 @@ def quantize(model: Path, data: Path, out: Path, as_json: bool, **given: Any) ->
     from tinycomp.quantize.files import save
     from tinycomp.report import quantization as text
 
-    loaded, request = _load(model, as_json), frontend.quantize_request(data=data, **given)
+    loaded, request = terminal.load(model, as_json), frontend.quantize_request(data=data, **given)
     with terminal.progress(f"quantizing {model.name}", 100) as advance:
         made, converted = frontend.quantized(loaded, request, lambda what, share: advance(round(100 * share)))
     if converted is None:
@@ -175,49 +167,13 @@ def inspect(model: Path, as_json: bool) -> None:
     from tinycomp import terminal
     from tinycomp.report import inspection
 
-    facts = inspection.collect(_load(model, as_json))
+    facts = inspection.collect(terminal.load(model, as_json))
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     else:
         terminal.show(inspection.headline(facts), inspection.sections(facts))
     if facts["problems"]:
         click.get_current_context().exit(2)
-
-
-@main.command()
-@click.argument("board", required=False)
-@click.option("--fit", "model", type=click.Path(path_type=Path), metavar="MODEL",
-              help="Which boards can hold the model, and how full they get.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
-def boards(board: str | None, model: Path | None, as_json: bool) -> None:
-    """The boards, or all that is known of BOARD: usable flash and RAM, core, emulator."""
-    from tinycomp import terminal
-    from tinycomp.report import tables
-    from tinycomp.target import load_board, load_boards
-
-    chosen = [load_board(board)] if board else list(load_boards().values())
-    if model is not None:
-        _fit(model, chosen, as_json)
-        return
-    if as_json:
-        facts = [tables.board_facts(b) for b in chosen]
-        click.echo(json.dumps(facts[0] if board else facts, indent=1))
-    else:
-        terminal.show("", tables.board_sections(chosen, detailed=board is not None))
-
-
-def _fit(model: Path, chosen: list[Board], as_json: bool) -> None:
-    from tinycomp import on_boards, terminal
-
-    loaded = _load(model, as_json)
-    with terminal.progress(f"fitting {model.name}", len(chosen)) as advance:
-        found = on_boards.fits(loaded, chosen, advance)
-    if as_json:
-        click.echo(json.dumps(on_boards.facts(found), indent=1))
-    else:
-        terminal.show(
-            f"{model.name} fits {sum(f.fits for f in found)} of {len(found)} boards", on_boards.sections(found)
-        )
 
 
 @main.command()
@@ -370,7 +326,7 @@ def setup_emulators() -> None:
     setup.setup(click.echo)
 
 
-for command in (compare, doctor, new):
+for command in (boards, compare, doctor, new):
     main.add_command(command)
 
 if __name__ == "__main__":

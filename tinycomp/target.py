@@ -67,8 +67,23 @@ class Emulator:
 
 
 @dataclass(frozen=True)
+class Energy:
+    """µJ per million cycles, as measured: a middle value, the least and the most that were seen, and where."""
+
+    uj_per_mcycle: float
+    least: float
+    most: float
+    source: str
+
+    def microjoules(self, cycles: float) -> tuple[float, float, float]:
+        """What that many cycles cost: the middle value, the least, the most."""
+        each = (self.uj_per_mcycle, self.least, self.most)
+        return each[0] * cycles / 1e6, each[1] * cycles / 1e6, each[2] * cycles / 1e6
+
+
+@dataclass(frozen=True)
 class Board:
-    """A board: `clock_hz` in Hz, memory in bytes, energy in µJ per million cycles (None where nobody measured it).
+    """A board: `clock_hz` in Hz, memory in bytes, energy None where nobody measured it.
 
     `stack_bytes` of SRAM are kept free for the stack that runs the model; 0 where the framework takes its stacks
     from memory that static data cannot have. `emulator` runs the same instruction set, not the same chip.
@@ -83,8 +98,7 @@ class Board:
     stack_bytes: int
     platformio: PlatformIO | None
     emulator: Emulator | None
-    energy_uj_per_mcycle: float | None
-    energy_source: str
+    energy: Energy | None
     notes: tuple[str, ...]
 
     @property
@@ -189,7 +203,6 @@ def _board(board_id: str, folder: Path, cores: Mapping[str, Core]) -> Board:
     core_id = table.text("core")
     if core_id not in cores:
         raise table.error(f"unknown core {core_id!r}", "core", fix=nearest(core_id, cores))
-    energy = table.table("energy") if "energy" in table else None
     board = Board(
         id=board_id,
         title=table.text("title"),
@@ -200,16 +213,21 @@ def _board(board_id: str, folder: Path, cores: Mapping[str, Core]) -> Board:
         stack_bytes=table.integer("stack_bytes"),
         platformio=_platformio(table.table("platformio"), frameworks) if "platformio" in table else None,
         emulator=_emulator(table, board_id, folder),
-        energy_uj_per_mcycle=energy.number("uj_per_mcycle") if energy else None,
-        energy_source=energy.text("source") if energy else "",
+        energy=_energy(table.table("energy")) if "energy" in table else None,
         notes=table.texts("notes") if "notes" in table else (),
     )
-    if energy:
-        energy.done()
     table.done()
     if any(Budget.of(board, framework=name).ram <= 0 for name in frameworks):
         raise table.error("leaves no RAM for a model", "stack_bytes")
     return board
+
+
+def _energy(table: Table) -> Energy:
+    found = Energy(table.number("uj_per_mcycle"), table.number("least"), table.number("most"), table.text("source"))
+    if not found.least <= found.uj_per_mcycle <= found.most:
+        raise table.error(f"is not between {found.least:g} and {found.most:g}", "uj_per_mcycle")
+    table.done()
+    return found
 
 
 def _frameworks(table: Table) -> tuple[str, ...]:

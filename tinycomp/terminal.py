@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tinycomp.report.text import Section, plain
+
+if TYPE_CHECKING:
+    from tinycomp.frontend import Model
 
 
 def show(headline: str, sections: Sequence[Section]) -> None:
@@ -54,6 +59,14 @@ def status(message: str, quiet: bool = False) -> Generator[None]:
 
     with Console(stderr=True).status(message):
         yield
+
+
+def load(path: Path, quiet: bool = False) -> Model:
+    """The model in a file, with a spinner while one of another format is converted. Raises what frontend.load does."""
+    from tinycomp import frontend
+
+    with status(f"converting {path.name}", quiet=quiet or path.suffix == ".tflite"):
+        return frontend.load(path)
 
 
 @contextmanager

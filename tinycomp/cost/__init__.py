@@ -92,10 +92,6 @@ class Cost:
         """Time of one inference at that clock, if memory never makes the core wait."""
         return None if self.cycles is None else 1e3 * self.cycles / clock_hz
 
-    def microjoules(self, uj_per_mcycle: float | None) -> float | None:
-        """Energy of one inference on a board that spends that much for a million cycles."""
-        return None if self.cycles is None or uj_per_mcycle is None else 1e-6 * self.cycles * uj_per_mcycle
-
 
 def path() -> Path:
     """Where costs.json lies."""

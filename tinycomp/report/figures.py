@@ -53,7 +53,7 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "cycles": {"value": _whole(time.cycles), "how": None if time.cycles is None else time.how},
         "instructions": {"value": _whole(time.instructions), "how": None if time.instructions is None else time.how},
         "latency_ms": _rounded(latency),
-        "energy_uj": _rounded(time.microjoules(board.energy_uj_per_mcycle)),
+        **_energy(time, board),
         "accuracy": None,
         "inputs": [_port(front, t) for t in front.graph.inputs],
         "outputs": [{**_port(front, t), "storage": spans.storage_of(program, t)} for t in front.graph.outputs],
@@ -88,6 +88,15 @@ def _whole(cycles: float | None) -> int | None:
 def _rounded(value: float | None) -> float | None:
     """Four digits, which is more than the model is good for."""
     return None if value is None else float(f"{value:.4g}")
+
+
+def _energy(time: cost.Cost, board: Board) -> dict[str, Any]:
+    """One inference; its range is that of the board's figures, to which the model of the cycles adds its own error."""
+    if time.cycles is None or board.energy is None:
+        return {"energy_uj": None, "energy_range_uj": None, "energy_source": None}
+    middle, least, most = board.energy.microjoules(time.cycles)
+    return {"energy_uj": _rounded(middle), "energy_range_uj": [_rounded(least), _rounded(most)],
+            "energy_source": board.energy.source}  # fmt: skip
 
 
 def _layer(index: int, step: Step, program: Program, time: cost.Cost) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def tiles(report: Mapping[str, Any]) -> tuple[Tile, ...]:
     if took is not None:
         found.append(Tile("One inference", f"{took:.3g} ms", cycles["how"] or ""))
     if energy is not None:
-        found.append(Tile("Energy", f"{energy:.3g} µJ", "an inference"))
+        least, most = report["energy_range_uj"]
+        found.append(Tile("Energy", f"{energy:.3g} µJ", f"{least:.3g} to {most:.3g}, measured by cycles"))
     if report["stack_bytes"] is not None:
         found.append(Tile("Stack", f"{number(report['stack_bytes'])} B", "below the caller"))
     return tuple(found)

@@ -12,7 +12,7 @@ from tinycomp.target import Board
 
 def board_facts(board: Board) -> dict[str, Any]:
     """A board as plain data; sizes in bytes."""
-    pio, emulator = board.platformio, board.emulator
+    pio, emulator, energy = board.platformio, board.emulator, board.energy
     return {
         "id": board.id, "title": board.title, "core": board.core.id, "features": sorted(board.core.features),
         "clock_hz": board.clock_hz, "frameworks": list(board.frameworks),
@@ -21,7 +21,9 @@ def board_facts(board: Board) -> dict[str, Any]:
         "platformio": None if pio is None else {"platform": pio.platform, "board": pio.board},
         "emulator": None if emulator is None else {"program": emulator.program, "machine": emulator.machine,
                                                    "board": emulator.board},
-        "energy_uj_per_mcycle": board.energy_uj_per_mcycle, "energy_source": board.energy_source,
+        "energy_uj_per_mcycle": energy and energy.uj_per_mcycle,
+        "energy_range_uj_per_mcycle": energy and [energy.least, energy.most],
+        "energy_source": energy.source if energy else "",
         "notes": list(board.notes),
     }  # fmt: skip
 
@@ -40,10 +42,10 @@ def board_sections(boards: Sequence[Board], detailed: bool) -> list[Section]:
         return [summary]
     board = boards[0]
     regions = tuple((r.name, number(r.size), number(r.usable), r.source) for r in board.regions)
-    energy = "not known" if board.energy_uj_per_mcycle is None else f"{board.energy_uj_per_mcycle:g} µJ per Mcycle"
-    source = f"; {board.energy_source}" if board.energy_source else ""
+    e = board.energy
+    energy = f"{e.uj_per_mcycle:g} µJ per Mcycle ({e.least:g} to {e.most:g}); {e.source}" if e else "not known"
     features = ", ".join(sorted(board.core.features))
-    facts = (board.title, f"core features: {features}", f"energy: {energy}{source}", *board.notes)
+    facts = (board.title, f"core features: {features}", f"energy: {energy}", *board.notes)
     return [
         summary,
         Section("Memory (bytes)", ("region", "size", "usable", "source"), "<>><", regions),

@@ -92,8 +92,10 @@ def _time(r: Mapping[str, Any]) -> Section:
     mhz, budget = f"{r['board']['clock_hz'] / 1e6:g}", "" if limit is None else f" of {limit:g} ms allowed"
     rows = (("cycles", number(value)), (f"at {mhz} MHz", f"{r['latency_ms']:g} ms{budget}"))
     if r["energy_uj"] is not None:
-        rows = (*rows, ("energy", f"{r['energy_uj']:g} µJ"))
-    notes = (f"{r['cycles']['how']}; memory without wait states, no interrupts",)
+        least, most = r["energy_range_uj"]
+        rows = (*rows, ("energy", f"{r['energy_uj']:g} µJ ({least:g} to {most:g})"))
+    notes = (f"{r['cycles']['how']}; memory without wait states, no interrupts",
+             *([f"energy by cycles: {r['energy_source']}"] if r["energy_source"] else []))  # fmt: skip
     return Section("Time of one inference (modelled)", ("", ""), "<>", rows, notes)
 
 
