@@ -158,7 +158,9 @@ class _Maker:
 
     def __init__(self, graph: Graph, recipe: Recipe, features: frozenset[str], rooms: regions.Rooms | None) -> None:
         self.graph, self.recipe, self.rooms = graph, recipe, rooms
-        self.align = 16 if "mve" in features else 4  # vectors are faster where they do not cross a line
+        wide = any(t.dtype == "int64" and t.data is None for t in graph.tensors.values())
+        # vectors are faster where they do not cross a line; loads of an int64 may have to be aligned
+        self.align = 16 if "mve" in features else 8 if wide else 4
 
     def plan(self, chosen: tuple[Choice, ...]) -> Plan:
         """The smallest plan of these kernels, in the fast regions.

@@ -1,12 +1,14 @@
-"""gemmlowp's fixed-point functions, in integers: exp, logistic, tanh and the reciprocals that TFLite builds on them.
+"""gemmlowp's fixed-point functions, in integers: exp, logistic, tanh, and what TFLite builds on them: reciprocals,
+logarithms, inverse square roots.
 
 A value in Qm.n is an int32 r that stands for r / 2^n, with m integer bits, a sign bit and n = 31 − m fractional bits.
 Everything works on int64 arrays that hold int32 values. The functions evaluate the same polynomials and Newton steps,
 rounded at the same places, as gemmlowp, since the references' bits depend on them; the constants are the Q0.31 or
 Q2.29 values of the reals in the comments.
 
-Source: gemmlowp, fixedpoint/fixedpoint.h. GetReciprocal, PreprocessSoftmaxScaling and CalculateInputRadius are in
-tensorflow/lite/kernels/internal/common.h and quantization_util.cc.
+Source: gemmlowp, fixedpoint/fixedpoint.h. GetReciprocal, GetInvSqrtQuantizedMultiplierExp, the logarithm,
+PreprocessSoftmaxScaling and CalculateInputRadius are in tensorflow/lite/kernels/internal/common.h and
+quantization_util.cc.
 """
 
 from __future__ import annotations
@@ -105,6 +107,11 @@ def tanh(a: ArrayLike, integer_bits: int) -> Int64:
     return np.where(value == 0, 0, np.where(value > 0, upper, -upper))
 
 
+def leading_zeros(x: ArrayLike) -> Int64:
+    """Of values in [0, 2^32) as 32 bits."""
+    return 32 - np.frexp(np.asarray(x, np.float64))[1].astype(np.int64)  # a double holds an int32
+
+
 class Reciprocal(NamedTuple):
     """1 / x as mantissa (Q0.31) · 2^−bits."""
 
@@ -115,7 +122,7 @@ class Reciprocal(NamedTuple):
 def reciprocal(x: ArrayLike, integer_bits: int) -> Reciprocal:
     """GetReciprocal of x > 0 with that many integer bits: x is scaled into [1, 2) first."""
     value = np.asarray(x, np.int64)
-    headroom = 32 - np.frexp(value.astype(np.float64))[1].astype(np.int64)  # leading zeros; a double holds an int32
+    headroom = leading_zeros(value)
     return Reciprocal(one_over_one_plus_x((value << headroom) - (1 << 31)), integer_bits - headroom)
 
 
@@ -153,3 +160,57 @@ def softmax(diffs: ArrayLike, exps: Int64, output_bits: int) -> Int64:
     total = rounding_shift_right(terms, SOFTMAX_SUM_BITS).sum(axis=-1, keepdims=True)
     inverse = reciprocal(total, SOFTMAX_SUM_BITS)
     return rounding_shift_right(rounding_doubling_high_mul(inverse.mantissa, terms), inverse.bits + 31 - output_bits)
+
+
+def logarithm(x: ArrayLike) -> Int64:
+    """log(x) in Q5.26 for x ≥ 1 in Q12.19.
+
+    x is brought near sqrt(sqrt(1/2)) by a power of two, or of two and the root of a half, where a rational function
+    stands for the logarithm.
+    """
+    root, quarter_root = 1518500250, 1805811301  # sqrt(1/2), sqrt(sqrt(1/2)), Q0.31
+    value, quarter = np.asarray(x, np.int64), np.int64(1 << 23)  # 1/4 in Q6.25
+    below = rounding_doubling_high_mul(value, root)
+    headroom, headroom_below = leading_zeros(value), leading_zeros(below) - 1
+    scaled = rounding_doubling_high_mul(value << (headroom - 1), root)
+    near = np.minimum(saturating_shift_left(scaled, 1), np.minimum(value << headroom_below, INT32_MAX))
+    power = np.maximum(((SOFTMAX_SUM_BITS - headroom) << 25) + quarter,
+                       ((SOFTMAX_SUM_BITS - headroom_below) << 25) - quarter)  # fmt: skip
+    fraction = _log_near(near, quarter_root)
+    return saturating_shift_left(rounding_doubling_high_mul(power, 1488522236) + fraction, 1)  # log(2)
+
+
+def _log_near(r: Int64, centre: int) -> Int64:
+    """log of r, Q0.31, less that of the centre, in Q6.25."""
+    mul = rounding_doubling_high_mul
+    p, q = rounding_half_sum(r, centre), 2 * (r - centre)
+    square = mul(q, q)
+    above = mul(q, r) + mul(mul(q, square), 117049297)  # 11/240 · sqrt(sqrt(2))
+    # 2 / sqrt(sqrt(2)) − sqrt(sqrt(2)), 1/20 and 1/4 of sqrt(sqrt(2))
+    below = mul(p, 1057819769 + q + mul(square, 127690142)) + mul(q, 638450708)
+    return mul(rounding_shift_right(above, 6), one_over_one_plus_x(below))
+
+
+class InverseRoot(NamedTuple):
+    """1 / sqrt(x) as mantissa · 2^(shift − 31)."""
+
+    mantissa: Int64
+    shift: Int64
+
+
+def inverse_root(x: ArrayLike) -> InverseRoot:
+    """GetInvSqrtQuantizedMultiplierExp of an int32 ≥ 0: five Newton steps from 1. 0 counts as 1."""
+    value = np.maximum(np.asarray(x, np.int64), 1)
+    divided = np.maximum(0, (32 - leading_zeros(value) - 28) // 2)  # by 4, until it is below 2^29
+    inside = value >> 2 * divided
+    pairs = (leading_zeros(inside) - 1) // 2 - 1
+    right = 11 + divided - pairs
+    a = (inside << 2 * pairs) >> 1  # [1/4, 1) in Q3.28
+    half, y = (a + 1) >> 1, np.full_like(a, 1 << 28)
+    mul = rounding_doubling_high_mul
+    for _ in range(5):
+        cube = saturating_shift_left(mul(mul(y, y), y), 6)
+        y = saturating_shift_left(mul(3 << 27, y) - mul(half, cube), 3)
+    mantissa = mul(y, 1518500250) << np.maximum(-right, 0)  # sqrt(1/2)
+    one = value == 1
+    return InverseRoot(np.where(one, INT32_MAX, mantissa), np.where(one, 0, np.minimum(-right, 0)))

@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 from tests.rules.nets import Net
 from tinycomp.ir import Graph, Quant
 from tinycomp.ops import OPERATORS, elementwise, pairwise
+from tinycomp.ops.add_n import AddN
 from tinycomp.ops.arg_extreme import ArgExtreme
+from tinycomp.ops.broadcast_args import BroadcastArgs
 from tinycomp.ops.cast import Cast
 from tinycomp.ops.concatenation import Concatenation
+from tinycomp.ops.cumsum import CumSum
 from tinycomp.ops.delay import Delay
 from tinycomp.ops.dequantize import Dequantize
 from tinycomp.ops.elementwise import Elementwise
 from tinycomp.ops.fill import Fill
+from tinycomp.ops.l2_pool2d import L2Pool2D
 from tinycomp.ops.lstm import Lstm
 from tinycomp.ops.max_pool2d import MaxPool2D
+from tinycomp.ops.one_hot import OneHot
 from tinycomp.ops.pairwise import Pairwise
 from tinycomp.ops.quantize import Quantize
 from tinycomp.ops.range_ import Range as RangeOp
@@ -32,9 +37,12 @@ from tinycomp.quantize.observe import Range
 from tinycomp.quantize.rules import FUNCTION_RULES, RULES, SIGNED_UNIT, UNIT
 from tinycomp.quantize.scheme import quant_of, reach, scheme
 
-# Operators that compute no real numbers or choose between them, exist at one end of an integer model only, or keep a
-# state that is float32.
-WITHOUT = (ArgExtreme, Cast, Delay, Dequantize, Fill, Lstm, Quantize, RangeOp, Select, Shape)
+# Operators that have no int8 form or add in another arithmetic, that compute no real numbers or choose between them,
+# exist at one end of an integer model only, or keep a state that is float32.
+WITHOUT = (
+    AddN, ArgExtreme, BroadcastArgs, Cast, CumSum, Delay, Dequantize, Fill, L2Pool2D, Lstm, OneHot, Quantize, RangeOp,
+    Select, Shape,
+)  # fmt: skip
 FAMILIES = {
     Elementwise: {name for name, f in elementwise.FUNCTIONS.items() if "int8" in f.dtypes},
     Pairwise: {name for name, f in pairwise.FUNCTIONS.items() if "int8" in f.dtypes},

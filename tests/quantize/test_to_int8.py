@@ -20,7 +20,10 @@ from tinycomp.ops.batch_space import BatchToSpace, SpaceToBatch
 from tinycomp.ops.concatenation import Concatenation
 from tinycomp.ops.depth_space import DepthToSpace, SpaceToDepth
 from tinycomp.ops.gather import Gather
+from tinycomp.ops.gather_nd import GatherNd
+from tinycomp.ops.l2_norm import L2Norm
 from tinycomp.ops.leaky_relu import LeakyRelu
+from tinycomp.ops.log_softmax import LogSoftmax
 from tinycomp.ops.logistic import Logistic
 from tinycomp.ops.max_pool2d import MaxPool2D
 from tinycomp.ops.mean import Mean
@@ -85,7 +88,9 @@ GRAPHS: dict[str, Callable[[Net, str], str]] = {
     "depth_to_space": lambda n, x: n.op(DepthToSpace(2), n.conv(x, 4)),
     "fully_connected": lambda n, x: n.dense(x, 7, inner=96),
     "fully_connected of one output": lambda n, x: n.dense(x, 1, inner=96),
+    "l2_norm": lambda n, x: n.op(L2Norm(), n.conv(x, 4)),
     "leaky_relu": lambda n, x: n.op(LeakyRelu(float(np.float32(0.2))), n.conv(x, 3)),
+    "log_softmax": lambda n, x: n.op(LogSoftmax(), n.conv(x, 4)),
     "logistic": lambda n, x: n.op(Logistic(), n.conv(x, 3)),
     "max_pool2d": lambda n, x: n.op(MaxPool2D((2, 3), (1, 2)), n.conv(x, 3)),
     "mean": lambda n, x: n.op(Mean((1, 2)), n.conv(x, 3)),
@@ -114,6 +119,7 @@ GRAPHS: dict[str, Callable[[Net, str], str]] = {
 # No C of their own yet, or batches cannot be stacked.
 FOLDED: dict[str, Callable[[Net, str], str]] = {
     "gather": lambda n, x: n.op(Gather(3), x, n.constant(np.array([2, 0], np.int32))),
+    "gather_nd": lambda n, x: n.op(GatherNd(), x, n.constant(np.array([[[0, 2], [0, 0]]], np.int32))),
     "pack": lambda n, x: n.op(Pack(1), x, n.conv(x, 4)),
     "split": split,
     "unpack": lambda n, x: n.op(Unpack(3), n.conv(x, 1)),

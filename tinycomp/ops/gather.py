@@ -16,7 +16,7 @@ from typing import ClassVar, cast
 import numpy as np
 
 from tinycomp.errors import BadInput
-from tinycomp.ir import ITEM_BYTES, Array, Attrs, DType, Graph, Node
+from tinycomp.ir import ITEM_BYTES, Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Param, whole
 from tinycomp.ops import moves
 from tinycomp.ops.axes import axis_of
@@ -48,11 +48,16 @@ def _write(node: Node, graph: Graph) -> Written:
     return Written({"axis": attrs(node).axis, "batch_dims": attrs(node).batch_dims}, node.inputs)
 
 
+def require_indices(where: str, indices: Tensor) -> None:
+    """Raise BadInput unless they are integers that may count elements."""
+    if indices.dtype not in ("int16", "int32", "int64"):
+        raise BadInput(f"the indices {indices.name!r} are {indices.dtype}; expected int32", where=where)
+
+
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     a, (x, indices), where = attrs(node), graph.ins(node), f"{node.name} (gather)"
     b = a.batch_dims
-    if indices.dtype not in ("int16", "int32", "int64"):
-        raise BadInput(f"the indices {indices.name!r} are {indices.dtype}; expected int32", where=where)
+    require_indices(where, indices)
     if not 0 <= b <= min(a.axis, len(indices.shape)) or x.shape[:b] != indices.shape[:b]:
         raise BadInput(f"batch_dims {b} and axis {a.axis} do not go with {x.name!r} {list(x.shape)} and indices "
                        f"{list(indices.shape)}", where=where, fix="export the model again")  # fmt: skip
@@ -81,12 +86,13 @@ def _read_lookup(source: Source) -> Parsed:
     return Parsed(Gather(0, 0), (source.input(1), source.input(0)))
 
 
-def _fixed(node: Node, graph: Graph) -> bool:
+def fixed(node: Node, graph: Graph) -> bool:
+    """The indices, the second input, are constants."""
     return graph.ins(node)[1].data is not None
 
 
 def _access(node: Node, graph: Graph) -> Access:
-    return moves.access(_reference)(node, graph) if _fixed(node, graph) else whole(len(graph.activations(node)))
+    return moves.access(_reference)(node, graph) if fixed(node, graph) else whole(len(graph.activations(node)))
 
 
 def _lower(node: Node, graph: Graph) -> Leaf:
@@ -113,7 +119,7 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(
-        replace(moves.copy(_reference), accepts=_fixed),
-        Kernel("lookup", _lower, lambda node, graph: not _fixed(node, graph)),
+        replace(moves.copy(_reference), accepts=fixed),
+        Kernel("lookup", _lower, lambda node, graph: not fixed(node, graph)),
     ),
 )

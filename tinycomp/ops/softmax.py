@@ -48,24 +48,34 @@ def _write(node: Node, graph: Graph) -> Written:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     found = unary.infer_same_shape(node, graph, DTYPES)
-    (x,), out, where = graph.ins(node), graph.out(node), f"{node.name} (softmax)"
-    if not x.shape:
-        raise BadInput(f"its input {x.name!r} is a scalar and has no axis to sum over", where=where)
-    if x.dtype == "float32":
-        return found
+    (x,), out = graph.ins(node), graph.out(node)
+    require_sum(node, graph, attrs(node).beta)
     if x.dtype == "int16":
         softmax16.require(node, graph, attrs(node).beta)
-        return found
-    bits = OUTPUT_BITS[out.dtype]
-    unary.require_output_quant(node, graph, 2.0**-bits, -(1 << (bits - 1)))
-    if x.shape[-1] > LONGEST:
+    elif x.dtype == "int8":
+        bits = OUTPUT_BITS[out.dtype]
+        unary.require_output_quant(node, graph, 2.0**-bits, -(1 << (bits - 1)))
+    return found
+
+
+def require_axis(node: Node, graph: Graph) -> None:
+    """Raise BadInput for a scalar."""
+    if not graph.ins(node)[0].shape:
+        raise BadInput(f"its input {graph.ins(node)[0].name!r} is a scalar and has no axis to sum over",
+                       where=f"{node.name} ({node.op})")  # fmt: skip
+
+
+def require_sum(node: Node, graph: Graph, beta: float) -> None:
+    """Raise as `require_axis`, and Unsupported where the reference's int8 arithmetic does not hold the sum of exps."""
+    require_axis(node, graph)
+    x, where = graph.ins(node)[0], f"{node.name} ({node.op})"
+    if x.dtype == "int8" and x.shape[-1] > LONGEST:
         raise Unsupported(f"it is over {x.shape[-1]} values; the reference's accumulator holds {LONGEST}",
                           where=where, fix="leave the softmax out of the model, or export it in float32")  # fmt: skip
-    if attrs(node).beta * x.scale * (1 << 26) <= 1:
-        raise Unsupported(f"beta {attrs(node).beta:.9g} times {x.name!r}'s scale {x.scale:.9g} is not above 2^-26, "
+    if x.dtype == "int8" and beta * x.scale * (1 << 26) <= 1:
+        raise Unsupported(f"beta {beta:.9g} times {x.name!r}'s scale {x.scale:.9g} is not above 2^-26, "
                           "where the reference begins", where=where,
                           fix="quantize the model again with representative data")  # fmt: skip
-    return found
 
 
 def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:
@@ -93,14 +103,15 @@ def _lower(node: Node, graph: Graph) -> Leaf:
         "type_out": c_type(out), "bits": OUTPUT_BITS[out.dtype], "entries": int(exps.size),
         "long": x.shape[-1] > 511,  # only then may the result's exponent exceed a 32-bit shift
     }  # fmt: skip
-    return Leaf(params, _sizes(node, graph), (Const("table", exps.astype(np.int32)),))
+    return Leaf(params, sizes(node, graph), (Const("table", exps.astype(np.int32)),))
 
 
 def _lower_float(node: Node, graph: Graph) -> Leaf:
-    return Leaf({"beta": attrs(node).beta}, _sizes(node, graph))
+    return Leaf({"beta": attrs(node).beta}, sizes(node, graph))
 
 
-def _sizes(node: Node, graph: Graph) -> dict[str, int]:
+def sizes(node: Node, graph: Graph) -> dict[str, int]:
+    """depth: values that are summed. count: such vectors in a row."""
     x = graph.ins(node)[0]
     return {"depth": x.shape[-1], "count": x.row_elements // x.shape[-1]}
 
@@ -115,7 +126,7 @@ OPERATOR = Operator(
         Kernel("portable", _lower, lambda n, g: g.ins(n)[0].dtype == "int8", helpers=("one_over_one_plus_x",)),
         Kernel(
             "int16",
-            lambda n, g: softmax16.lower(n, g, attrs(n).beta, _sizes(n, g)),
+            lambda n, g: softmax16.lower(n, g, attrs(n).beta, sizes(n, g)),
             int16.is_int16,
             helpers=("requantize", "interpolate"),
         ),

@@ -20,7 +20,10 @@ from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
 from tinycomp.ops.elementwise import Elementwise
 from tinycomp.ops.fully_connected import FullyConnected
 from tinycomp.ops.gather import Gather
+from tinycomp.ops.gather_nd import GatherNd
+from tinycomp.ops.l2_norm import L2Norm
 from tinycomp.ops.leaky_relu import LeakyRelu
+from tinycomp.ops.log_softmax import LogSoftmax
 from tinycomp.ops.logistic import Logistic
 from tinycomp.ops.max_pool2d import MaxPool2D
 from tinycomp.ops.mean import Mean
@@ -66,6 +69,7 @@ SAME, OWN = Rule("same"), Rule("own")
 SAME_ALL, OWN_ALL = Rule("same", first=False), Rule("own", first=False)
 UNIT = Quant((1 / 256,), (-128,))  # [0, 1)
 SIGNED_UNIT = Quant((1 / 128,), (0,))  # [−1, 1)
+LOGARITHMS = Quant((1 / 16,), (127,))  # (−16, 0]
 
 RULES: dict[type[Attrs], Rule] = {
     Add: OWN_ALL,
@@ -78,7 +82,10 @@ RULES: dict[type[Attrs], Rule] = {
     DepthwiseConv2D: Rule("weighted", axis=3),
     FullyConnected: Rule("weighted", axis=0),
     Gather: SAME,
+    GatherNd: SAME,
+    L2Norm: Rule("fixed", quant=SIGNED_UNIT),
     LeakyRelu: OWN,
+    LogSoftmax: Rule("fixed", quant=LOGARITHMS),
     Logistic: Rule("fixed", quant=UNIT),
     MaxPool2D: SAME,
     Mean: OWN,
