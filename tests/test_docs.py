@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from docs import generate
+from docs import generate, screenshots
 from tests.support import needs_cc
 from tests.test_html import DIGITS
 from tinycomp import build, cli, frontend
@@ -59,6 +60,17 @@ def test_generated_pages_have_every_command_option_board_and_operator():
         assert all(p.opts[0] in commands for p in command.params if p.param_type_name == "option")
     assert {f"\n## {board}\n" in generate.boards() for board in load_boards()} == {True}
     assert {f"| {name} |" in generate.operators() for name in OPERATORS} == {True}
+
+
+def test_the_pictures_are_those_that_the_command_takes_and_small():
+    assert {p.name for p in screenshots.IMAGES.iterdir()} == set(screenshots.SHOTS)
+    used = "".join(p.read_text() for p in WRITTEN)
+    for name, shot in screenshots.SHOTS.items():
+        data = (screenshots.IMAGES / name).read_bytes()
+        assert data.startswith(b"\x89PNG\r\n\x1a\n")
+        assert struct.unpack(">II", data[16:24]) == (shot.width, shot.height)
+        assert len(data) < 100_000
+        assert f"images/{name})" in used
 
 
 @pytest.mark.parametrize("path", sorted(generate.PAGES))

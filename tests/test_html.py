@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from html import unescape
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from docs import screenshots
 from tests.support import SHARED, needs_shared
 from tests.test_library import HOSTILE, small
 from tinycomp import build, frontend
@@ -27,8 +27,7 @@ from tinycomp.tflite import writer
 
 DIGITS = Path(__file__).resolve().parents[1] / "examples" / "digits" / "digits.tflite"
 VOID = {"meta", "br"}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+needs_chromium = pytest.mark.skipif(screenshots.CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
 
 class Page(HTMLParser):
@@ -250,6 +249,17 @@ const macs = heads.findIndex(h => h.textContent === "MACs");
 heads[macs].querySelector("button").click();
 out.sorted = [...document.querySelectorAll("#layers tbody tr")].map(r => Number(r.cells[macs].dataset.v));
 out.overflow = document.documentElement.scrollWidth - innerWidth;
+const channels = (colour) => colour.match(/\\d+/g).slice(0, 3).map((c) => {
+  const s = c / 255;
+  return s <= 0.04045 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4;
+});
+const luminance = (colour) => channels(colour).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const paper = luminance(getComputedStyle(document.body).backgroundColor);
+out.paper = paper;
+out.contrast = Math.min(...[...document.querySelectorAll("h1, p, a, td, .tile b, .tile span, .good")].map((part) => {
+  const ink = luminance(getComputedStyle(part).color);
+  return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+}));
 out.heights = [...document.querySelectorAll("svg")].map(s => s.getBoundingClientRect().height);
 const result = document.createElement("pre");
 result.id = "result";
@@ -258,8 +268,8 @@ document.body.append(result);
 """
 
 
-def play(page: Path, folder: Path, width: int) -> tuple[dict[str, Any], list[str]]:
-    """Run PLAY on the page in a headless Chromium of that width; what it found, and the console's complaints."""
+def play(page: Path, folder: Path, width: int, dark: bool) -> tuple[dict[str, Any], list[str]]:
+    """Run PLAY on the page in a headless Chromium; what it found, and what the console complained of."""
     played = folder / "played.html"
     frame = folder / "frame.html"
     played.write_text(page.read_text().replace("</body>", f"<script>{PLAY}</script></body>"))
@@ -269,9 +279,8 @@ def play(page: Path, folder: Path, width: int) -> tuple[dict[str, Any], list[str
       document.getElementById("seen").textContent =
         document.getElementById("f").contentDocument.getElementById("result").textContent; }}</script>""")
     done = subprocess.run(
-        [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
-         f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--log-level=0", "--window-size=1300,900",
-         "--virtual-time-budget=3000", "--dump-dom", frame.as_uri()],
+        [*screenshots.flags(folder, dark=dark), "--enable-logging=stderr", "--log-level=0", "--window-size=1300,900",
+         "--dump-dom", frame.as_uri()],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
@@ -280,10 +289,10 @@ def play(page: Path, folder: Path, width: int) -> tuple[dict[str, Any], list[str
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [390, 1200])
-def test_in_a_browser_it_hovers_sorts_and_keeps_to_the_window(digits, tmp_path, width):
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1200, True)])
+def test_in_a_browser_it_hovers_sorts_and_keeps_to_the_window_light_and_dark(digits, tmp_path, width, dark):
     (tmp_path / "report.html").write_text(html.render(digits))
-    seen, complaints = play(tmp_path / "report.html", tmp_path, width)
+    seen, complaints = play(tmp_path / "report.html", tmp_path, width, dark)
     assert complaints == []
     assert (seen["shown"], seen["gone"]) == ("block", "none")
     assert seen["tip"].startswith(seen["tensor"])
@@ -292,6 +301,8 @@ def test_in_a_browser_it_hovers_sorts_and_keeps_to_the_window(digits, tmp_path, 
     assert seen["sorted"] == sorted((x["macs"] for x in digits["layers"]), reverse=True)
     assert seen["overflow"] <= 0
     assert all(height > 20 for height in seen["heights"])
+    assert (seen["paper"] < 0.05) if dark else (seen["paper"] > 0.9)
+    assert seen["contrast"] >= 4.5  # what WCAG 2.2 asks of text, success criterion 1.4.3
 
 
 @needs_shared

@@ -91,7 +91,7 @@ def tiles(report: Mapping[str, Any]) -> tuple[Tile, ...]:
         found.append(Tile("One inference", f"{took:.3g} ms", cycles["how"] or ""))
     if energy is not None:
         least, most = report["energy_range_uj"]
-        found.append(Tile("Energy", f"{energy:.3g} µJ", f"{least:.3g} to {most:.3g}, measured by cycles"))
+        found.append(Tile("Energy", f"{energy:.3g} µJ", f"{least:.3g} to {most:.3g}, from cycles"))
     if report["stack_bytes"] is not None:
         found.append(Tile("Stack", f"{number(report['stack_bytes'])} B", "below the caller"))
     return tuple(found)
