@@ -56,6 +56,17 @@ def requant_consts(multipliers: Multipliers) -> tuple[Const, Const]:
     )
 
 
+def exact_float(dtype: DType, weights: Array) -> type[np.float32] | type[np.float64]:
+    """The float that sums products of integer inputs and weights without rounding, in any order.
+
+    weights: [channels, …]. Every partial sum is below the widest input times the channel's sum of magnitudes, and
+    float32 holds integers up to 2**24; float64 has room for whatever the accumulators of the kernels have.
+    """
+    widest = 255 if dtype in ("int8", "uint8") else 65_535
+    sums = np.abs(weights.astype(np.int64)).reshape(weights.shape[0], -1).sum(axis=1)
+    return np.float32 if widest * int(sums.max(initial=0)) < 2**24 else np.float64
+
+
 def folded_bias(bias: Array, weights: Array, zero_point: int) -> Array:
     """bias − zero_point · Σ weights per output channel (the first axis), wrapped to int32.
 
