@@ -4,8 +4,9 @@
 
 Figures are taken on cases that nobody calibrated with: SQNR of the logits against the float model (of all cases
 together, and the median case's), share of equal decisions, accuracy where there are labels. A seed is another choice of
-cases; of the labelled ones 0 is their own order. PYTHON is an interpreter with tensorflow and ai-edge-quantizer;
-without it the peers' columns stay out. Prints figures and asserts nothing.
+cases; of the labelled ones 0 is their own order and −1 that order backwards. PYTHON is an interpreter with tensorflow
+and ai-edge-quantizer; without it the peers' rows stay out. Prints the table of docs/howto/quantize.md, and asserts
+nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ from tinycomp.tflite import reader, writer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MODELS = ("kws", "ic", "vww", "ad", "magic_wand")
+COLUMNS = {
+    "sqnr_db": "SQNR, dB", "median_db": "median case, dB", "agreement": "equal decisions", "top1": "top-1",
+    "top1_float": "top-1, float", "bytes": "bytes", "seconds": "CPU seconds",
+}  # fmt: skip
 
 
 def outputs(graph: Graph, x: Floats) -> tuple[Any, Any]:
@@ -112,14 +117,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     everything: dict[str, Any] = {}
-    columns = ("sqnr_db", "median_db", "agreement", "top1", "top1_float", "bytes", "seconds")
-    print(f"{'model':<11} {'seed':>4} {'by':<15}", *(f"{c:>10}" for c in columns))
+    print("| model | seed | by |", " | ".join(COLUMNS.values()), "|")
+    print("|---|--:|---|" + "--:|" * len(COLUMNS))
     for model in options.models.split(","):
         for seed in map(int, options.seeds.split(",")):
             everything[f"{model} {seed}"] = found = compared(model, options.cases, seed, options.peers)
             for name, f in found.items():
-                shown = [f["failed"][:90]] if "failed" in f else [f"{_shown(f.get(c)):>10}" for c in columns]
-                print(f"{model:<11} {seed:>4} {name:<15}", *shown, flush=True)
+                shown = [f["failed"][:90]] if "failed" in f else [_shown(f.get(c)) for c in COLUMNS]
+                print(f"| {model} | {seed} | {name} |", " | ".join(shown), "|", flush=True)
     if options.json:
         options.json.write_text(json.dumps(everything, indent=1) + "\n")
 

@@ -106,7 +106,7 @@ def inputs(model: str, count: int, shared: Path, seed: int = 0) -> tuple[Floats,
     """Inputs for a reference model, and labels where there are any; for kws as many as there are."""
     if model == "kws":
         x, y = keywords(shared)
-        order = np.random.default_rng(seed).permutation(len(x)) if seed else np.arange(len(x))
+        order = np.random.default_rng(seed).permutation(len(x)) if seed > 0 else np.arange(len(x))[:: seed or 1]
         return x[order], y[order]
     makers: dict[str, Callable[[], Floats]] = {
         "ad": lambda: machine_noise(count, seed),

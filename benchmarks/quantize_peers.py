@@ -46,21 +46,28 @@ def _input_name(path: Path) -> str:
 
 
 def _signed(model: bytes) -> bytes:
-    """The model with a signature, which the quantizer insists on."""
-    import flatbuffers
+    """The model as the quantizer insists on it: with a signature, operators by their newer code."""
     from ai_edge_litert import schema_py_generated as schema
 
     held = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    for code in held.operatorCodes:  # old files have the deprecated one alone, and all reads as ADD
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
     if held.signatureDefs:
-        return model
+        return _packed(held)
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
     graph = held.subgraphs[0]
     signature.inputs = [_entry(schema, f"input{k}", i) for k, i in enumerate(graph.inputs)]
     signature.outputs = [_entry(schema, f"output{k}", i) for k, i in enumerate(graph.outputs)]
     held.signatureDefs = [signature]
+    return _packed(held)
+
+
+def _packed(model: Any) -> bytes:
+    import flatbuffers
+
     builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(held.Pack(builder), file_identifier=b"TFL3")
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 
