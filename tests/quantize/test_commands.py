@@ -81,6 +81,55 @@ def test_bad_input_is_one_message_and_nothing_is_written(folder, tmp_path, data,
     assert list(tmp_path.iterdir()) == []
 
 
+def damaged(folder: Path, what: str) -> Path:
+    """Calibration data with one fault."""
+    x, path = images(40), folder / f"{what}.npz"
+    if what == "picture":
+        (folder / what).mkdir()
+        (folder / what / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        return folder / what
+    if what == "text":
+        path.write_text("1, 2, 3")
+        return path
+    late = np.arange(40).reshape(-1, 1, 1, 1) == 31
+    faults = {
+        "nan": np.where(late, np.float32(np.nan), x), "infinity": np.where(late, np.float32(np.inf), x),
+        "narrow": x[:, :, :7], "whole": (x * 10).astype(np.int64), "words": np.full(40, "x"), "none": x[:0],
+        "constant": np.zeros_like(x), "truths": x > 0,
+    }  # fmt: skip
+    labels = {"labels": np.arange(39) % 5, "classes": np.arange(40) % 6}
+    np.savez(path, x=faults.get(what, x), **({"y": labels[what]} if what in labels else {}))
+    return path
+
+
+@pytest.mark.parametrize(("what", "message"), [
+    ("narrow", "narrow.npz, x: has the shape [40, 8, 7, 3], expected [cases, 8, 8, 3]"),
+    ("whole", "whole.npz, x: is int64, the model takes float32"),
+    ("words", "words.npz, x: is <U1, the model takes float32"),
+    ("truths", "truths.npz, x: is bool, the model takes float32"),
+    ("nan", "nan.npz, x, index 31: holds NaN (192 of 192 values"),
+    ("infinity", "infinity.npz, x, index 31: holds infinity"),
+    ("none", "none.npz: holds no cases; give 100 to 500"),
+    ("constant", "constant.npz, x: every value of the input"),
+    ("labels", "labels.npz, y: has 39 labels, the data 40 cases"),
+    ("classes", "classes.npz, y, index 5: label 5 is not one of 0 … 4"),
+    ("picture", "a.png: does not decode"),
+    ("text", "text.npz: is not a numpy file"),
+])  # fmt: skip
+@pytest.mark.parametrize("command", ["quantize", "build"])
+def test_every_fault_of_the_data_names_the_file_and_the_case(folder, tmp_path, command, what, message):
+    if what == "picture":
+        pytest.importorskip("PIL.Image", reason="pip install pillow")
+    given = ("--data", damaged(tmp_path, what), "--pixels", "0:1")
+    out = tmp_path / "out"
+    where = ("-o", out) if command == "quantize" else ("-o", out, "--board", "emu_cortex_m4")
+    done = tool(command, folder / "net.tflite", *given, *where)
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not out.exists()
+
+
 def test_a_model_of_integers_is_refused(folder, tmp_path):
     done = quantize(folder, tmp_path / "out.tflite", model="whole.tflite")
     assert done.exit_code == 2

@@ -100,6 +100,15 @@ def test_tensorflows_converter_makes_the_same_integers_of_a_trained_network():
         same(list(run(made, args).values()), list(run(wanted, args).values()), "answer")
 
 
+@pytest.mark.parametrize(("factor", "warned"), [(1.0, False), (255.0, True), (1 / 255, True)])
+def test_data_in_other_units_than_those_of_training_is_warned_of(factor, warned):
+    graph = converters("float")
+    given = data_for(graph)
+    scaled = replace(given, inputs=tuple((x * np.float32(factor)).astype(np.float32) for x in given.inputs))
+    found = [w for w in convert(graph, scaled).warnings if "trained for -3.012 to 2.988" in w]
+    assert bool(found) == warned
+
+
 def test_a_file_may_leave_the_shape_of_a_result_open():
     graph = converters("float")  # the converter does not say what shape the dense layer's rounded weights have
     dense = next(n for n in graph.nodes if n.op == "fully_connected")

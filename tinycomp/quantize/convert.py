@@ -17,7 +17,7 @@ from tinycomp.quantize.fit import Settings, fit, nearest
 from tinycomp.quantize.observe import Floats, Observer, Range, Statistics, minmax, ranges
 from tinycomp.quantize.pools import pools_to_means
 from tinycomp.quantize.prepare import prepare
-from tinycomp.quantize.scheme import scheme
+from tinycomp.quantize.scheme import reach, scheme
 from tinycomp.quantize.to_int8 import Io, to_int8
 from tinycomp.quantize.trained import without_pairs
 from tinycomp.rewrite import PassRecord
@@ -42,6 +42,7 @@ LOSS_SHARE = 0.25  # unless it brings that much more in all
 WORK = 8e9  # multiply-accumulates of one run over the cases that layers are fitted to,
 FEWEST_CASES = 32  # but no fewer cases,
 CASES_THAT_FIT, CASES_THAT_CHOOSE = 512, 128  # and no more; the second while corrections are tried
+UNLIKE = 8.0  # times larger or smaller than in training: other units
 POOR_DB, POOR_AGREEMENT = 15.0, 0.9  # below these the user is warned
 
 
@@ -156,7 +157,8 @@ def convert(
     accuracy = last.on(data, lambda done: measuring(done / len(data)))
     steps.end()
     held = best if halves else None
-    warnings = (*data.warnings, *_warnings(last, accuracy, held, options, able or bool(trained.quants)))
+    warnings = (*data.warnings, *_unlike(graph, data, trained.quants),
+                *_warnings(last, accuracy, held, options, able or bool(trained.quants)))  # fmt: skip
     return Converted(last.found, accuracy, held, tuple(bought), warnings, passes)
 
 
@@ -260,6 +262,21 @@ def _ranges(
     found = ranges(seen, observer)
     if options.observer is None:  # what an input loses nothing can repair
         found.update({name: minmax(seen[name]) for name in graph.inputs if name in seen})
+    return found
+
+
+def _unlike(graph: Graph, data: Data, trained: Mapping[str, Quant]) -> Sequence[str]:
+    """Inputs whose values are in other units than those that the model was trained with."""
+    found: list[str] = []
+    for name, values in zip(graph.inputs, data.inputs, strict=True):
+        if name in trained:
+            far, low, high = reach(trained[name]), float(values.min()), float(values.max())
+            share = max(-low, high) / max(-far.low, far.high)
+            if not 1 / UNLIKE < share < UNLIKE:
+                found.append(
+                    f"the data of the input {name!r} reaches from {low:.4g} to {high:.4g}, and the model was trained "
+                    f"for {far.low:.4g} to {far.high:.4g}: scale the inputs as in training"
+                )
     return found
 
 
