@@ -82,7 +82,8 @@ def _pixels(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
               help="off: layer after layer. on: rows stream through the layers. push: the input comes row by row and "
                    "is never held. auto, on: what takes less memory, at the same speed.")  # fmt: skip
 @click.option("--quantize", type=click.Choice(["auto", "int8", "int16x8", "mixed", "none"]), default="auto",
-              show_default=True, help="auto: a float32 model becomes int8, by --data. none: float32 C.")  # fmt: skip
+              show_default=True, help="auto: a float32 model becomes int8, by --data. int16x8: int16 activations, int8 "
+                                      "weights. none: float32 C.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE",
               help="Inputs to calibrate a float32 model: .npz (x, y), .npy, a folder of arrays or images.")  # fmt: skip
 @click.option("--pixels", metavar="LOW:HIGH", callback=_pixels, help="Real values of black and white in images.")
@@ -130,8 +131,8 @@ def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path 
               help="Calibration inputs: .npz (x, optional y), .npy, or a folder of arrays or of images.")  # fmt: skip
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT.tflite")
 @click.option("--to", "kind", type=click.Choice(["int8", "int16x8", "mixed"]), default="int8", show_default=True)
-@click.option("--io", type=click.Choice(["int8", "float32"]), default="int8", show_default=True,
-              help="The type of inputs and outputs.")  # fmt: skip
+@click.option("--io", type=click.Choice(["int8", "int16", "float32"]),
+              help="The type of inputs and outputs. Default: int16 with --to int16x8, otherwise int8.")  # fmt: skip
 @click.option("--observer", type=click.Choice(["minmax", "percentile", "mse", "entropy"]),
               help="How ranges come from what is seen. Default: minmax or mse, whichever is better.")  # fmt: skip
 @click.option("--correct", metavar="NAMES", help="bias,round,clip,mean,equalise or none. Default: those that help.")
@@ -140,7 +141,7 @@ def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path 
 @click.option("--pixels", metavar="LOW:HIGH", callback=_pixels, help="Real values of black and white in images.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
 def quantize(model: Path, data: Path, out: Path, as_json: bool, **given: Any) -> None:
-    """Make the float32 MODEL a full-integer int8 .tflite that any TFLite runtime can run."""
+    """Make the float32 MODEL a full-integer .tflite that any TFLite runtime can run."""
     from tinycomp import frontend, terminal
     from tinycomp.quantize.files import save
     from tinycomp.report import quantization as text

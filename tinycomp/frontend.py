@@ -86,7 +86,8 @@ Kind = Literal["auto", "int8", "int16x8", "mixed", "none"]
 class Request:
     """What the user wants of a model's numbers.
 
-    kind: "auto" quantizes a float32 model to int8, "none" takes it as it is. data: calibration data. pixels: see
+    kind: "auto" quantizes a float32 model to int8, "int16x8" to int16 activations and int8 weights,
+    "none" takes it as it is. data: calibration data. pixels: see
     `data.load`.
     """
 
@@ -96,7 +97,7 @@ class Request:
     options: Options = field(default_factory=Options)
 
 
-def quantize_request(data: Path, kind: Kind, pixels: Pixels | None, io: Io, observer: Observer | None,
+def quantize_request(data: Path, kind: Kind, pixels: Pixels | None, io: Io | None, observer: Observer | None,
                      correct: str | None, dense: Dense) -> Request:  # fmt: skip
     """The request of `tinycomp quantize`. correct: names of corrections, None for those that help. Raises BadInput."""
     chosen = Options(io=io, observer=observer, dense=dense)
@@ -108,13 +109,13 @@ def quantize_request(data: Path, kind: Kind, pixels: Pixels | None, io: Io, obse
 def quantized(
     model: Model, request: Request, report: Report = lambda what, share: None
 ) -> tuple[Model, Converted | None]:
-    """The model with its float32 graph as int8 where that is wanted, and what that costs in accuracy.
+    """The model with its float32 graph as integers where that is wanted, and what that costs in accuracy.
 
     A model that computes in integers is handed on as it is. Raises BadInput where a float32 model comes without data or
     the data is bad, Unsupported for a kind that is not in this version.
     """
-    if request.kind in ("int16x8", "mixed"):
-        raise Unsupported(f"{request.kind} is not in this version", where="--quantize", fix="use int8")
+    if request.kind == "mixed":
+        raise Unsupported("mixed is not in this version", where="--quantize", fix="use int8 or int16x8")
     if request.kind == "none":
         return model, None
     with named(model):
@@ -125,7 +126,8 @@ def quantized(
         raise BadInput("the model is float32, and quantizing it needs calibration data", where=model.path,
                        fix="give --data FILE (an .npz with x, an .npy, or a folder; 100 to 500 typical inputs), or "
                        "--quantize none for float32 C")  # fmt: skip
-    made = convert(source, data.load(request.data, source, request.pixels), request.options, report)
+    options = replace(request.options, precision="int16") if request.kind == "int16x8" else request.options
+    made = convert(source, data.load(request.data, source, request.pixels), options, report)
     return Model(model.path, writer.write(made.graph)), made
 
 

@@ -78,7 +78,7 @@ def test_labels_give_a_score_of_both_models(kind: Kind, name: str):
     assert found is not None
     assert found.name == name
     assert 0 <= found.float32 <= 1
-    assert abs(found.float32 - found.int8) < 0.15
+    assert abs(found.float32 - found.quantized) < 0.15
 
 
 def test_an_autoencoder_is_scored_by_the_area_under_its_curve():
@@ -94,7 +94,7 @@ def test_an_autoencoder_is_scored_by_the_area_under_its_curve():
     assert found.score is not None
     assert found.score.name == "auc"
     assert found.score.float32 > 0.95
-    assert found.score.int8 > 0.95
+    assert found.score.quantized > 0.95
 
 
 def test_a_single_probability_decides_at_one_half():

@@ -45,10 +45,13 @@ def test_the_same_data_gives_the_same_bytes():
 
 
 @needs_cc
-@pytest.mark.parametrize("io", ["int8", "float32"])
-def test_what_is_written_has_equal_bits_in_tflm_and_in_c(io):
+@pytest.mark.parametrize("options", [
+    Options(), Options(io="float32"), Options(precision="int16"), Options(precision="int16", io="int8"),
+    Options(precision="int4"), Options(layers={"conv2d_0": "int16", "conv2d_2": "int4"}, io="float32"),
+], ids=["int8", "io float32", "int16", "int16, io int8", "int4", "mixed"])  # fmt: skip
+def test_what_is_written_has_equal_bits_in_tflm_and_in_c(options):
     graph = residual()
-    content = writer.write(convert(graph, data_for(graph), Options(io=io)).graph)
+    content = writer.write(convert(graph, data_for(graph), options).graph)
     made = reader.read(content)
     cases = [as_inputs(made, [x[None]]) for x in images(5, 3)]
     wanted = [reference(made, case) for case in cases]

@@ -18,7 +18,6 @@ from tinycomp.quantize.calibrate import calibrate
 from tinycomp.quantize.fit import Settings
 from tinycomp.quantize.observe import ranges
 from tinycomp.quantize.reconstruct import average, error
-from tinycomp.quantize.rules import rule_of
 from tinycomp.quantize.scheme import Scheme, scheme
 from tinycomp.quantize.to_int8 import as_inputs, to_int8
 
@@ -58,9 +57,7 @@ def test_moments_are_those_of_what_the_layer_reads_and_writes(name):
     (y,) = ops.operator(node).reference(node, graph, [a for a in args if a is not None])
     parts = sample.layer_moments(node, graph, x, t, y, 20)
     assert len(parts) == sample.FOLDS
-    rule = rule_of(node)
-    assert rule is not None
-    found = weights.layer_of(node, graph, rule.axis)
+    found = weights.layer_of(node, graph)
     groups = sample.by_groups(found)
     bias = found.bias[:, None, None] if len(groups) > 1 else found.bias[None, None]
     w = np.concatenate([groups, bias], axis=1)

@@ -87,7 +87,7 @@ def test_rounding_for_the_output_is_no_worse_than_to_the_nearest(seed, groups):
     a, w, y = problem(seed, groups)
     m = moments(a, y)
     scale = np.abs(w).max(axis=1) / 5  # few steps, so that rounding matters
-    q = reconstruct.round_for_output(w, scale, m, None)
+    q, _ = reconstruct.round_for_output(w, [scale], m, None)
     assert (q == np.rint(q)).all()
     assert np.abs(q).max() <= 127
     gram = reconstruct.centred(m).gram
@@ -103,7 +103,7 @@ def test_rounding_finds_nearly_the_best_of_all_neighbours():
         m = moments(a, y)
         scale = np.abs(w).max(axis=1) / 4
         gram, target = reconstruct.centred(m).gram, w / scale[:, None]
-        q = reconstruct.round_for_output(w, scale, m, 1e-9)
+        q, _ = reconstruct.round_for_output(w, [scale], m, 1e-9)
         base = np.floor(target)
         choices = (base + np.array(c, np.float64).reshape(1, -1, 1) for c in itertools.product((-1, 0, 1, 2), repeat=4))
         best = min(quadratic(c, target, gram) for c in choices)
@@ -117,6 +117,6 @@ def test_inputs_that_are_always_zero_do_no_harm(dead):
     a[:, :, list(dead)] = 0
     m = moments(a, y)
     found, _ = reconstruct.least_squares(w, parts(a, y))
-    q = reconstruct.round_for_output(found, np.full((1, 3), 0.1), m, None)
+    q, _ = reconstruct.round_for_output(found, [np.full((1, 3), 0.1)], m, None)
     assert np.isfinite(q).all()
     np.testing.assert_array_equal(q[:, list(dead)], np.clip(np.rint(found / 0.1), -127, 127)[:, list(dead)])

@@ -50,7 +50,7 @@ def test_keyword_spotting_loses_less_than_half_a_point_and_corrections_bring_dec
     made = convert(graph, given.part(range(FIT))).graph
     found = rest(made)
     assert found.score is not None
-    assert found.score.int8 >= found.score.float32 - 0.005
+    assert found.score.quantized >= found.score.float32 - 0.005
     assert found.agreement is not None
     assert found.agreement >= 0.985
     assert found.sqnr_db > 34

@@ -16,7 +16,7 @@ def layer(seed: int = 0, scale: float = 1.0) -> tuple[Layer, Graph]:
     """A depthwise layer of 12 channels."""
     net = Net("float32", seed)
     graph = net.graph(net.depthwise(net.input(1, 6, 6, 6), (3, 3), 2))
-    found = weights.layer_of(graph.nodes[0], graph, 3)
+    found = weights.layer_of(graph.nodes[0], graph)
     return Layer(found.node, found.axis, found.weights * scale, found.bias), graph
 
 
@@ -75,7 +75,7 @@ def test_clipping_lowers_the_error_where_one_weight_sticks_out():
     assert (cut <= scale).all()
 
     def error(s: np.ndarray) -> float:
-        return float((importance * (rows - s[:, None] * weights.nearest(rows, s)) ** 2).sum())
+        return float((importance * (rows - s[:, None] * weights.nearest(long, s)) ** 2).sum())
 
     assert error(cut) < 0.8 * error(scale)
     one = weights.clipped_scales(long, np.full(12, scale.max()), importance, per_channel=False)
@@ -88,7 +88,7 @@ def on_grid(scale: float, integers: list[int], quant: Quant) -> weights.Layer:
     b = Tensor("b", (1,), "float32", None, np.float32([0.5]))
     node = Node("dense", FullyConnected(), ("x", "w", "b"), ("y",))
     ends = (Tensor(name, (1, n), "float32") for name, n in (("x", len(integers)), ("y", 1)))
-    return weights.layer_of(node, Graph("g", {t.name: t for t in (*ends, w, b)}, (node,), ("x",), ("y",)), 0)
+    return weights.layer_of(node, Graph("g", {t.name: t for t in (*ends, w, b)}, (node,), ("x",), ("y",)))
 
 
 @pytest.mark.parametrize("integers", [[3, -5, 50], [-128, 127, 0]])

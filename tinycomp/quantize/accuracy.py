@@ -1,4 +1,4 @@
-"""An int8 graph against its float graph: agreement, signal-to-quantization-noise ratios, scores by labels."""
+"""An integer graph against its float graph: agreement, signal-to-quantization-noise ratios, scores by labels."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Score(NamedTuple):
 
     name: str
     float32: float
-    int8: float
+    quantized: float
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How near the int8 graph is.
+    """How near the integer graph is.
 
     cases: how many were run. sqnr_db: of the logits (an output before its softmax or logistic), all cases together, the
     lowest of all outputs; case_db: the mean over cases of each case's own. agreement: share of equal decisions, None
@@ -71,7 +71,9 @@ class Accuracy:
             "worst_layer": worst and {"name": worst[0], "sqnr_db": round(worst[1], 2)},
             "layers": [{"name": name, "sqnr_db": round(db, 2)} for name, db in self.layers.items()],
             "score": self.score and {
-                "name": self.score.name, "float32": round(self.score.float32, 4), "int8": round(self.score.int8, 4),
+                "name": self.score.name,
+                "float32": round(self.score.float32, 4),
+                "quantized": round(self.score.quantized, 4),
             },
         }  # fmt: skip
 
@@ -114,7 +116,7 @@ def measure(
     wanted: Graph, found: Graph, inputs: Sequence[Array], labels: Labels | None = None,
     scale: Mapping[str, Floats] | None = None, progress: Progress = lambda done: None,
 ) -> Accuracy:  # fmt: skip
-    """The int8 graph `found` against the float graph `wanted`, tensors compared by name. inputs: [cases, *shape].
+    """The integer graph `found` against the float graph `wanted`, tensors compared by name. inputs: [cases, *shape].
 
     scale: what the channels of some tensors have been divided by; they are compared as they were.
     """
@@ -193,7 +195,7 @@ def _decisions(graph: Graph, values: Floats) -> Array | None:
 
 
 def _scores(labels: Labels, wanted: Floats, found: Floats, inputs: Sequence[Array]) -> tuple[str, float, float]:
-    """The name of the score, then that of the float and of the int8 outputs [cases, elements]."""
+    """The name of the score, then that of the float and of the integer outputs [cases, elements]."""
     y = labels.values
     if labels.kind == "class":
         a, b = (float((v.argmax(axis=1) == y).mean()) for v in (wanted, found))

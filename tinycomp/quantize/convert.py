@@ -1,9 +1,9 @@
-"""A float graph and calibration data in, an int8 graph and what it costs in accuracy out."""
+"""A float graph and calibration data in, an integer graph and what it costs in accuracy out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from tinycomp import ops
@@ -14,8 +14,9 @@ from tinycomp.quantize.calibrate import Progress, calibrate, stackable
 from tinycomp.quantize.data import Data
 from tinycomp.quantize.equalise import equalise
 from tinycomp.quantize.fit import Settings, fit, nearest
-from tinycomp.quantize.observe import Floats, Observer, Range, Statistics, minmax, ranges
+from tinycomp.quantize.observe import Floats, Observer, Range, Statistics, minmax, ranges, wide_ranges
 from tinycomp.quantize.pools import pools_to_means
+from tinycomp.quantize.precision import Precision, precisions
 from tinycomp.quantize.prepare import prepare
 from tinycomp.quantize.scheme import reach, scheme
 from tinycomp.quantize.to_int8 import Io, to_int8
@@ -48,14 +49,21 @@ POOR_DB, POOR_AGREEMENT = 15.0, 0.9  # below these the user is warned
 
 @dataclass(frozen=True)
 class Options:
-    """io: dtype of inputs and outputs. corrections: which may be used. always: they are used whether they help or not.
-    observer: for every tensor; None for minmax, mse under "clip". dense: scales of the weights of FULLY_CONNECTED."""
+    """What is wanted.
 
-    io: Io = "int8"
+    io: dtype of inputs and outputs; None for int16 where everything is, else int8. corrections: which may be used.
+    always: they are used whether they help or not. observer: for every tensor; None for minmax, mse under "clip".
+    dense: scales of the weights of FULLY_CONNECTED. precision: what weighted layers compute in, int16 for all other
+    nodes too. layers: what other nodes compute in, by name.
+    """
+
+    io: Io | None = None
     corrections: frozenset[Correction] = frozenset(CORRECTIONS)
     always: bool = False
     observer: Observer | None = None
     dense: Dense = "per-channel"
+    precision: Precision = "int8"
+    layers: Mapping[str, Precision] = field(default_factory=dict[str, Precision])
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class Bought:
 
 @dataclass(frozen=True)
 class Converted:
-    """graph: the int8 graph, in a form that a .tflite file can hold. accuracy: on all data. held_out: on cases that
+    """graph: the integer graph, in a form that a .tflite file can hold. accuracy: on all data. held_out: on cases that
     took no part in the fit, measured before the last fit to all; None where there were too few. bought: in the order
     tried.
     """
@@ -94,7 +102,7 @@ class Converted:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A float graph, the int8 graph made of it, and by what channels were divided before."""
+    """A float graph, the integer graph made of it, and by what channels were divided before."""
 
     wanted: Graph
     found: Graph
@@ -125,7 +133,7 @@ def corrections_of(text: str) -> frozenset[Correction]:
 def convert(
     source: Graph, data: Data, options: Options | None = None, report: Report = lambda what, share: None
 ) -> Converted:
-    """Quantize a float32 graph by the TFLite int8 specification.
+    """Quantize a float32 graph by the TFLite specification of int8 or, as `options` say, of others.
 
     Every second case judges the corrections, which are fitted to the others; what was kept is fitted to all at the end.
     Raises Unsupported where the graph is not float32, BadInput where its values leave float32.
@@ -231,7 +239,9 @@ class _Trials:
         progress(0.3)
         ends = zip(graph.inputs, data.quants, strict=True)
         given = {n: q for n, q in ends if q and graph.tensors[n].dtype == "float32"} | dict(self.trained)
-        plan = scheme(wanted, _ranges(wanted, seen, chosen, options), given)
+        computed = precisions(wanted, options.layers, options.precision)
+        plan = scheme(wanted, _ranges(wanted, seen, chosen, options), given, computed, wide_ranges(seen))
+        io = options.io or ("int16" if options.precision == "int16" else "int8")
         settings = Settings("round" in chosen, "bias" in chosen, "clip" in chosen, options.dense == "per-channel")
         if settings.needs_data and self.able:
             nodes = len(graph.nodes)
@@ -239,7 +249,7 @@ class _Trials:
             layers = fit(wanted, plan, inputs, settings, lambda done: progress(0.3 + 0.5 * done / nodes))
         else:
             layers = nearest(wanted, plan, settings)
-        return _Attempt(wanted, to_int8(wanted, plan, layers, options.io), scale)
+        return _Attempt(wanted, to_int8(wanted, plan, layers, io), scale)
 
     def _prepared(self, forms: frozenset[Correction]) -> _Prepared:
         """The float graph under these corrections, and what its tensors hold."""
@@ -286,7 +296,7 @@ def _warnings(made: _Attempt, accuracy: Accuracy, held: Accuracy | None, options
         if ops.operator(node).view or node.op in ("quantize", "dequantize"):
             continue
         if any(made.found.tensors[n].dtype == "float32" for n in (*node.inputs, *node.outputs)):
-            found.append(f"{node.name} ({node.op}) has no int8 form and stays float32")
+            found.append(f"{node.name} ({node.op}) has no integer form and stays float32")
     if not able and any(name in options.corrections for name in ON_LAYERS):
         found.append("the model mixes what lies along its inputs' first axis, so layers were not fitted "
                      f"({', '.join(ON_LAYERS)})")  # fmt: skip
@@ -297,6 +307,6 @@ def _warnings(made: _Attempt, accuracy: Accuracy, held: Accuracy | None, options
     if judge.sqnr_db < POOR_DB or (judge.agreement is not None and judge.agreement < POOR_AGREEMENT):
         worst = judge.worst_layer
         at = f"; the worst layer is {worst[0]} at {worst[1]:.1f} dB" if worst else ""
-        found.append(f"the int8 model is far from the float model (SQNR {judge.sqnr_db:.1f} dB){at}: more data, and "
+        found.append(f"the integer model is far from the float model (SQNR {judge.sqnr_db:.1f} dB){at}: more data, and "
                      "more typical, may help")  # fmt: skip
     return found

@@ -22,7 +22,7 @@ from tinycomp.ir import Graph, Node
 from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
 from tinycomp.quantize.homogeneous import WEIGHTED, Channels, channel_groups
 from tinycomp.quantize.observe import STEPS, Floats, Statistics
-from tinycomp.quantize.weights import TOP
+from tinycomp.quantize.precision import INT8
 from tinycomp.rules.groups import Cluster, clusters
 
 EXPONENTS = np.linspace(0, 1, 21)  # of a channel's extent relative to the widest; 1 makes all alike
@@ -94,7 +94,7 @@ def _noise(graph: Graph, found: Channels, cluster: Cluster, scale: Floats, seen:
             signal = max(float((squares * power).sum()), 1e-30)
             np.add.at(sensitivity, found.label[name], squares / signal)
             if not isinstance(node.attrs, DepthwiseConv2D):
-                steps = (np.abs(rows * s).max(axis=(1, 2)) / TOP) ** 2 / 12
+                steps = (np.abs(rows * s).max(axis=(1, 2)) / INT8.top) ** 2 / 12
                 weights += ROUNDING * float(steps.sum() * rows.shape[1] * (power / s**2).sum()) / signal
     rounding = 0.0
     for name in cluster.names:

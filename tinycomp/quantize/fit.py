@@ -1,4 +1,4 @@
-"""All layers of an int8 graph, one after the other, each fitted to what the float graph computes on the data."""
+"""All layers of an integer graph, one after the other, each fitted to what the float graph computes on the data."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tinycomp.ops.fully_connected import FullyConnected
 from tinycomp.quantize import reconstruct, sample, weights
 from tinycomp.quantize.calibrate import Progress, batch_size
 from tinycomp.quantize.observe import Floats
+from tinycomp.quantize.precision import INT8, Precision
 from tinycomp.quantize.reconstruct import Moments
 from tinycomp.quantize.rules import rule_of
 from tinycomp.quantize.scheme import Scheme
@@ -22,6 +23,7 @@ from tinycomp.quantize.to_int8 import as_inputs, to_int8
 from tinycomp.quantize.values import Values
 from tinycomp.quantize.weights import Integers, Layer
 
+COARSE_CLIPS = np.linspace(0.5, 1.0, 11)  # of the largest weight: scales that are tried for fewer than 8 bits
 MOST_TAPS = 2304  # 3 × 3 × 256: above, rounding for the output would take minutes; the bias is corrected alone
 
 
@@ -43,19 +45,21 @@ class Settings:
         """Layers are fitted to data."""
         return self.rounding or self.bias or self.clip
 
-    def per_channel(self, node: Node) -> bool:
-        """The node's weights have a scale for each output."""
-        return self.per_channel_dense or not isinstance(node.attrs, FullyConnected)
+    def per_channel(self, node: Node, precision: Precision, graph: Graph) -> bool:
+        """The node's weights have a scale for each output. TensorFlow Lite Micro takes one for int4 dense layers."""
+        if not isinstance(node.attrs, FullyConnected):
+            return True
+        return self.per_channel_dense and not (precision == "int4" and graph.reference == "tflm")
 
 
 def nearest(graph: Graph, scheme: Scheme, settings: Settings) -> dict[str, Integers]:
-    """The integers of every weighted layer that becomes int8, each at its nearest, without data."""
+    """The integers of every weighted layer that does not stay float32, each at its nearest, without data."""
     found: dict[str, Integers] = {}
     for node in graph.nodes:
-        if _is_layer(node, scheme):
-            x, out = (scheme.quants[name].scale[0] for name in (node.inputs[0], node.outputs[0]))
-            layer = _layer(node, graph)
-            scale = weights.scales(layer, x, out, settings.per_channel(node))
+        if is_layer(node, scheme):
+            (x, out), chosen = scheme.scales(node), scheme.precisions[node.name]
+            layer = weights.layer_of(node, graph, chosen)
+            scale = weights.scales(layer, x, out, settings.per_channel(node, chosen, graph))
             found[node.name] = weights.rounded(layer, scale, x)
     return found
 
@@ -63,7 +67,7 @@ def nearest(graph: Graph, scheme: Scheme, settings: Settings) -> dict[str, Integ
 def fit(
     graph: Graph, scheme: Scheme, inputs: Sequence[Array], settings: Settings, progress: Progress = lambda done: None
 ) -> dict[str, Integers]:
-    """The integers of every weighted layer that becomes int8, by node name.
+    """The integers of every weighted layer that does not stay float32, by node name.
 
     graph: the float graph, whose cases can be stacked. inputs: [cases, *shape] for each. progress: takes how many nodes
     are done.
@@ -77,12 +81,12 @@ def fit(
     found: dict[str, Integers] = {}
     for done, node in enumerate(quantized.nodes):
         source, now = sources.get(node.name), quantized
-        if source is not None and _is_layer(source, scheme):
-            attrs = cast(Conv2D, source.attrs)
+        if source is not None and is_layer(source, scheme):
+            attrs, chosen = cast(Conv2D, source.attrs), scheme.precisions[source.name]
             (wanted,) = floats.run(replace(source, attrs=replace(attrs, activation="none")), size)
-            found[node.name] = made = _fitted(source, node, floats, integers, wanted, settings)
+            found[node.name] = made = _fitted(source, node, floats, integers, wanted, settings, chosen)
             floats.store(source, (clamp_real(wanted, attrs.activation),))
-            node, now = _with_integers(node, source, made, graph, quantized)
+            node, now = _with_integers(node, weights.layer_of(source, graph, chosen), made, graph, quantized)
         elif source is not None:
             floats.store(source, floats.run(source, size))
         integers.store(quantized.nodes[done], integers.run(node, size, now))
@@ -90,31 +94,28 @@ def fit(
     return found
 
 
-def _is_layer(node: Node, scheme: Scheme) -> bool:
+def is_layer(node: Node, scheme: Scheme) -> bool:
+    """A node with weights that become integers."""
     rule = rule_of(node)
-    return rule is not None and rule.kind == "weighted" and node.name not in scheme.kept
+    return rule is not None and rule.kind == "weighted" and node.name in scheme.precisions.keys() - scheme.kept
 
 
-def _layer(source: Node, graph: Graph) -> Layer:
-    rule = rule_of(source)
-    assert rule is not None  # the caller has looked
-    return weights.layer_of(source, graph, rule.axis)
-
-
-def _with_integers(node: Node, source: Node, made: Integers, graph: Graph, quantized: Graph) -> tuple[Node, Graph]:
-    """The int8 node with these integers, in a graph that holds them under names of their own."""
+def _with_integers(node: Node, layer: Layer, made: Integers, graph: Graph, quantized: Graph) -> tuple[Node, Graph]:
+    """The integer node with these weights, in a graph that holds them under names of their own."""
     x = quantized.ins(node)[0]
-    pair = weights.tensors(_layer(source, graph), made, graph, x.scale)
+    pair = weights.tensors(layer, made, graph, x.scale)
     named = [replace(t, name=fresh(quantized, f"{t.name}_fitted")) for t in pair]
     tensors = {**quantized.tensors, **{t.name: t for t in named}}
     return replace(node, inputs=(node.inputs[0], *(t.name for t in named))), replace(quantized, tensors=tensors)
 
 
-def _fitted(source: Node, node: Node, floats: Values, integers: Values, wanted: Array, settings: Settings) -> Integers:
+def _fitted(
+    source: Node, node: Node, floats: Values, integers: Values, wanted: Array, settings: Settings, chosen: Precision
+) -> Integers:
     """One layer's integers."""
     x, out = integers.graph.ins(node)[0], integers.graph.out(node)
-    layer = _layer(source, floats.graph)
-    per_channel = settings.per_channel(source)
+    layer = weights.layer_of(source, floats.graph, chosen)
+    per_channel = settings.per_channel(source, chosen, floats.graph)
     scale = weights.scales(layer, x.scale, out.scale, per_channel)
     if not settings.needs_data or not sample.can_be_sampled(source, floats.graph):
         return weights.rounded(layer, scale, x.scale)
@@ -124,20 +125,23 @@ def _fitted(source: Node, node: Node, floats: Values, integers: Values, wanted: 
     if settings.rounding and layer.weights.shape[1] <= MOST_TAPS:
         real, ridge = reconstruct.least_squares(sample.by_groups(layer), parts)
         moved = replace(layer, weights=sample.by_channels(source, real), grid=None)
-        scale = weights.scales(moved, x.scale, out.scale, per_channel)
-        q = reconstruct.round_for_output(real, sample.scale_by_groups(source, scale), every, ridge)
-        return _integers(source, q, scale, every, x.scale)
+        scale, top = weights.scales(moved, x.scale, out.scale, per_channel), layer.numbers.top
+        tried = [weights.as_float32(scale * clip) for clip in (COARSE_CLIPS if top < INT8.top else (1.0,))]
+        by_groups = [sample.scale_by_groups(source, s) for s in tried]
+        q, best = reconstruct.round_for_output(real, by_groups, every, ridge, top, not per_channel)
+        return _integers(layer, q, best.ravel(), every, x.scale)
     if settings.clip:
         power = np.diagonal(every.gram, axis1=1, axis2=2)[:, :-1]
         scale = weights.clipped_scales(layer, scale, power, per_channel)
     if settings.bias or settings.rounding:
-        q = weights.nearest(layer.weights, scale, layer.lowest)
-        return _integers(source, sample.by_groups(replace(layer, weights=q)), scale, every, x.scale)
+        q = sample.by_groups(replace(layer, weights=weights.nearest(layer, scale)))
+        return _integers(layer, q, scale, every, x.scale)
     return weights.rounded(layer, scale, x.scale)
 
 
-def _integers(source: Node, q: Floats, scale: Floats, every: Moments, scale_x: float) -> Integers:
+def _integers(layer: Layer, q: Floats, scale: Floats, every: Moments, scale_x: float) -> Integers:
     """Integer weights with the bias that is best for them."""
+    source = layer.node
     real = reconstruct.with_best_bias(q * sample.scale_by_groups(source, scale)[:, None, :], every)
     bias = sample.by_channels(source, real[:, -1:])[:, 0]
-    return Integers(sample.by_channels(source, q), scale, weights.bias_integers(bias, scale, scale_x))
+    return Integers(sample.by_channels(source, q), scale, weights.bias_integers(layer, bias, scale, scale_x))

@@ -21,6 +21,7 @@ Observer = Literal["minmax", "percentile", "mse", "entropy"]
 
 BINS = 8192  # over [−limit, limit); a doubling of the limit halves the resolution of what is there already
 STEPS = 256  # of int8
+WIDE_STEPS = 65_535  # of int16, which is symmetric
 TAIL = 1e-4  # share of the values that "percentile" leaves out at each end
 FRACTIONS = np.linspace(0.3, 2.0, 69)  # of the extremes that "mse" tries
 TAIL_CASES = 0.1  # share of the cases whose extremes the tail is fitted to,
@@ -123,8 +124,8 @@ def percentile(seen: Statistics) -> Range:
     return _inside(seen, low, high)
 
 
-def mse(seen: Statistics) -> Range:
-    """The range of least expected squared error on new cases: rounding against clipping, each end in turn.
+def mse(seen: Statistics, steps: int = STEPS) -> Range:
+    """The range of least expected squared error on new cases: rounding to steps against clipping, each end in turn.
 
     What new cases reach beyond the extremes seen is taken from the tail of the cases' extremes, so an end may lie
     outside what was seen, where few large values decide.
@@ -132,14 +133,16 @@ def mse(seen: Statistics) -> Range:
     up, down = _clipping(seen, 1.0), _clipping(seen, -1.0)
     best = minmax(seen)
     for _ in range(2):
-        best = min((Range(seen.low * f, best.high) for f in FRACTIONS), key=lambda r: _rounding(r) + down(-r.low))
-        best = min((Range(best.low, seen.high * f) for f in FRACTIONS), key=lambda r: _rounding(r) + up(r.high))
+        best = min(
+            (Range(seen.low * f, best.high) for f in FRACTIONS), key=lambda r: _rounding(r, steps) + down(-r.low)
+        )
+        best = min((Range(best.low, seen.high * f) for f in FRACTIONS), key=lambda r: _rounding(r, steps) + up(r.high))
     return Range(float(best.low), float(best.high))
 
 
-def _rounding(span: Range) -> float:
-    """Mean squared error of rounding to 256 steps over the range."""
-    return ((max(span.high, 0.0) - min(span.low, 0.0)) / (STEPS - 1)) ** 2 / 12
+def _rounding(span: Range, steps: int) -> float:
+    """Mean squared error of rounding to steps over the range."""
+    return ((max(span.high, 0.0) - min(span.low, 0.0)) / (steps - 1)) ** 2 / 12
 
 
 def _clipping(seen: Statistics, sign: float) -> Callable[[float], float]:
@@ -218,6 +221,11 @@ def _inside(seen: Statistics, low: float, high: float) -> Range:
 OBSERVERS: dict[Observer, Callable[[Statistics], Range]] = {
     "entropy": entropy, "minmax": minmax, "mse": mse, "percentile": percentile,
 }  # fmt: skip
+
+
+def wide_ranges(seen: Mapping[str, Statistics]) -> dict[str, Range]:
+    """The range of each tensor as int16, whose steps are so fine that there is room beyond what was seen."""
+    return {name: mse(statistics, WIDE_STEPS) for name, statistics in seen.items()}
 
 
 def ranges(seen: Mapping[str, Statistics], observer: Observer) -> dict[str, Range]:

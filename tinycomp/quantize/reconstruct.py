@@ -20,7 +20,6 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycomp.quantize.observe import Floats
-from tinycomp.quantize.weights import TOP
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # on the change of the weights, relative to the mean of diag(AᵀA)
 DAMPING = 1e-2  # the same for rounding, where least squares has chosen none: directions that the data does not show
@@ -116,15 +115,28 @@ def _mean_diagonal(gram: Floats) -> Floats:
     return np.maximum(np.trace(gram, axis1=1, axis2=2) / gram.shape[1], 1e-12)
 
 
-def round_for_output(weights: Floats, scale: Floats, m: Moments, ridge: float | None) -> Floats:
-    """Integers [groups, taps, outputs] near weights / scale [groups, outputs] with little error of the output."""
-    gram = centred(m).gram
-    damping = (ridge or DAMPING) * _mean_diagonal(gram)
-    gram = gram + damping[:, None, None] * np.eye(gram.shape[1])
-    target = weights / scale[:, None, :]
-    found, plain = _descend(_nearest_plane(target, gram), target, gram), _clipped(target)
-    better = _quadratic(found - target, gram) <= _quadratic(plain - target, gram)
-    return np.where(better[:, None, :], found, plain)
+def round_for_output(
+    weights: Floats, scales: Sequence[Floats], m: Moments, ridge: float | None, top: int = 127, one: bool = False
+) -> tuple[Floats, Floats]:
+    """Integers [groups, taps, outputs] and their scale [groups, outputs], with little error of the output.
+
+    scales: those that are tried; every output gets the one of least error, all of them the same candidate where `one`.
+    top: the largest integer there is.
+    """
+    about = centred(m).gram
+    damping = (ridge or DAMPING) * _mean_diagonal(about)
+    gram = about + damping[:, None, None] * np.eye(about.shape[1])
+    tried = np.stack(scales, axis=1)  # [groups, candidates, outputs]
+    groups, count, outputs = tried.shape
+    target = (weights[:, :, None, :] / tried[:, None]).reshape(groups, -1, count * outputs)
+    found, plain = _descend(_nearest_plane(target, gram, top), target, gram, top), _clipped(target, top)
+    errors = [_quadratic(q - target, gram).reshape(tried.shape) * tried**2 for q in (found, plain)]
+    best = np.where((errors[0] <= errors[1]).reshape(groups, 1, -1), found, plain).reshape(groups, -1, count, outputs)
+    error = np.minimum(*errors)
+    chosen = (error.sum(axis=(0, 2), keepdims=True) if one else error).argmin(axis=1)[:, None]
+    chosen = np.broadcast_to(chosen, (groups, 1, outputs))
+    picked = np.take_along_axis(best, chosen[:, None], axis=2)[:, :, 0]
+    return picked, np.take_along_axis(tried, chosen, axis=1)[:, 0]
 
 
 def _quadratic(off: Floats, gram: Floats) -> Floats:
@@ -132,7 +144,7 @@ def _quadratic(off: Floats, gram: Floats) -> Floats:
     return (off * (gram @ off)).sum(axis=1)
 
 
-def _nearest_plane(target: Floats, gram: Floats) -> Floats:
+def _nearest_plane(target: Floats, gram: Floats, top: int) -> Floats:
     """With gram = RᵀR one weight after the other, from the last row of R up, each making up for those before it.
 
     The taps of most power come first, when all others can still answer for them.
@@ -144,14 +156,14 @@ def _nearest_plane(target: Floats, gram: Floats) -> Floats:
     q, off = np.zeros_like(wanted), np.zeros_like(wanted)
     for k in reversed(range(wanted.shape[1])):
         pull = (r[:, k : k + 1, k + 1 :] @ off[:, k + 1 :])[:, 0] / r[:, k, k, None]
-        q[:, k] = _clipped(wanted[:, k] - pull)
+        q[:, k] = _clipped(wanted[:, k] - pull, top)
         off[:, k] = q[:, k] - wanted[:, k]
     back = np.empty_like(q)
     back[group, order] = q
     return back
 
 
-def _descend(q: Floats, target: Floats, gram: Floats) -> Floats:
+def _descend(q: Floats, target: Floats, gram: Floats, top: int) -> Floats:
     """Each weight in turn to the integer of least error, all others as they are, until none moves."""
     q = q.copy()
     slope = gram @ (q - target)
@@ -160,7 +172,7 @@ def _descend(q: Floats, target: Floats, gram: Floats) -> Floats:
     for _ in range(sweeps):
         moved = False
         for k in range(q.shape[1]):
-            step = _clipped(q[:, k] - slope[:, k] / diagonal[:, k, None]) - q[:, k]
+            step = _clipped(q[:, k] - slope[:, k] / diagonal[:, k, None], top) - q[:, k]
             if step.any():
                 q[:, k] += step
                 slope += gram[:, :, k, None] * step[:, None, :]
@@ -170,5 +182,5 @@ def _descend(q: Floats, target: Floats, gram: Floats) -> Floats:
     return q
 
 
-def _clipped(values: Floats) -> Floats:
-    return np.clip(np.rint(values), -TOP, TOP)
+def _clipped(values: Floats, top: int) -> Floats:
+    return np.clip(np.rint(values), -top, top)

@@ -1,4 +1,4 @@
-"""What the TFLite int8 specification asks of each operator, in one table.
+"""What the TFLite specification of int8 and of 16x8 asks of each operator, in one table.
 
 Source: "LiteRT 8-bit quantization specification" (ai.google.dev/edge/litert/models/quantization_spec).
 """
@@ -53,9 +53,9 @@ from tinycomp.ops.unpack import Unpack
 class Rule:
     """How one operator is quantized.
 
-    kind: "weighted": symmetric int8 weights, a scale for each channel of `axis`, int32 bias at scale_x · scale_w.
+    kind: "weighted": symmetric weights, a scale for each channel of `axis`, bias at scale_x · scale_w.
         "same": data operands and outputs share one scale and zero point. "fixed": the output has `quant` whatever its
-        values. "own": every operand and output has parameters of its own.
+        values; a unit as int16 has the scale 2^-15. "own": every operand and output has parameters of its own.
     first: only the first input is data, the others are weights, indices or a fill; otherwise all inputs are.
     """
 
@@ -64,12 +64,19 @@ class Rule:
     axis: int = 0
     quant: Quant | None = None
 
+    def fixed(self, dtype: str) -> Quant | None:
+        """What the operator fixes for its outputs as int8 or int16."""
+        if dtype == "int16":
+            return WIDE_UNIT if self.quant in (UNIT, SIGNED_UNIT) else None
+        return self.quant
+
 
 SAME, OWN = Rule("same"), Rule("own")
 SAME_ALL, OWN_ALL = Rule("same", first=False), Rule("own", first=False)
 UNIT = Quant((1 / 256,), (-128,))  # [0, 1)
 SIGNED_UNIT = Quant((1 / 128,), (0,))  # [−1, 1)
 LOGARITHMS = Quant((1 / 16,), (127,))  # (−16, 0]
+WIDE_UNIT = Quant((1 / 32768,), (0,))  # [−1, 1) as int16
 
 RULES: dict[type[Attrs], Rule] = {
     Add: OWN_ALL,
@@ -111,6 +118,15 @@ RULES: dict[type[Attrs], Rule] = {
     Unpack: SAME,
 }
 
+# Those that TensorFlow Lite Micro and LiteRT run on int16, too, with the same bits.
+WIDE: frozenset[type[Attrs]] = frozenset(
+    {
+        Add, AveragePool2D, BatchMatMul, Concatenation, Conv2D, DepthwiseConv2D, FullyConnected, LeakyRelu, Logistic,
+        MaxPool2D, Mean, Mul, Pack, Pad, Relu, Reshape, ResizeNearest, Reverse, Softmax, Split, StridedSlice, Sub,
+        Tanh, Tile, Transpose, TransposeConv, Unpack,
+    }
+)  # fmt: skip
+
 # Functions of Elementwise, Pairwise and Reduce. Those of float32 alone, of a narrow domain or of truths have none: they
 # stay float32.
 FUNCTION_RULES: dict[str, Rule] = {
@@ -131,7 +147,7 @@ FUNCTION_RULES: dict[str, Rule] = {
 
 
 def rule_of(node: Node) -> Rule | None:
-    """The node's rule; None where its operator has no int8 form.
+    """The node's rule; None where its operator has no integer form.
 
     RELU6 and RELU_N1_TO_1 as layers of their own share one scale: TFLM's RELU6 never looks at the output's.
     """

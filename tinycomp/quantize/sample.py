@@ -23,9 +23,12 @@ SEED = 0
 
 
 def can_be_sampled(node: Node, graph: Graph) -> bool:
-    """Grouped convolutions are not: each group has inputs of its own and more than one output."""
+    """What an output reads is known. Not so for grouped convolutions, where each group has inputs of its own and more
+    than one output, nor for transposed ones."""
     x, w, _ = graph.ins(node)
-    return not isinstance(node.attrs, Conv2D) or x.shape[3] == w.shape[3]
+    if isinstance(node.attrs, Conv2D):
+        return x.shape[3] == w.shape[3]
+    return isinstance(node.attrs, (DepthwiseConv2D, FullyConnected))
 
 
 def layer_moments(node: Node, graph: Graph, stored: Array, x: Tensor, y: Array, cases: int) -> list[Moments]:

@@ -70,7 +70,7 @@ def accuracy(r: Mapping[str, Any]) -> list[Section]:
         rows.append(("same decision (%)", *(f"{100 * c['agreement']:.1f}" for _, c in columns)))
     if a["score"]:
         name = a["score"]["name"]
-        for kind in ("float32", "int8"):
+        for kind in ("float32", "quantized"):
             rows.append((f"{name}, {kind}", *(f"{c['score'][kind]:.4g}" for _, c in columns)))
     worst = a["worst_layer"]
     notes = (f"worst layer: {worst['name']}, {worst['sqnr_db']:.1f} dB",) if worst else ()
