@@ -1,4 +1,4 @@
-"""The README's table of figures: builds of the MLPerf Tiny reference models and of the example, as Markdown.
+"""The README's tables of figures: builds of the MLPerf Tiny reference models and of the example, as Markdown.
 
     python benchmarks/figures.py
 
@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +27,44 @@ MODELS = (
 )
 
 
-def report(model: Path) -> dict[str, Any]:
+OPTS = ("speed", "balanced", "size")
+
+
+def report(model: Path, opt: str) -> dict[str, Any]:
     """report.json of a build. Raises CalledProcessError where it fails."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tinycomp.cli", "build", str(model), "--board", BOARD, "-o", f"{folder}/out"]
-        done = subprocess.run([*command, "--json"], check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run([*command, "--opt", opt, "--json"], check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 
 
+def memory(r: Mapping[str, Any]) -> list[str]:
+    """What a model takes: the first table's cells."""
+    figures = (r["arena_bytes"], r["memory"]["layer_by_layer"], r["weights_bytes"] + r["biases_bytes"],
+               r["overhead_bytes"])  # fmt: skip
+    code = f"{r['code_bytes']['value']:,} ({r['code_bytes']['how']})"
+    return [*(f"{v:,}" for v in figures), code, f"{r['macs_live']:,}", f"{r['macs']:,}"]
+
+
+def trade(r: Mapping[str, Any]) -> str:
+    """A cell of the second table: arena, flash besides weights and biases, code of it, million cycles."""
+    cycles = r["cycles"]["value"]
+    time = "–" if cycles is None else f"{cycles / 1e6:.3g}"
+    return f"{r['arena_bytes']:,} / {r['overhead_bytes']:,} / {r['code_bytes']['value']:,} / {time}"
+
+
 def main() -> None:
-    """Print the table."""
-    print("| model | arena | layer by layer | weights | biases, tables | code | MACs | MACs in the file |")
+    """Print the tables."""
+    made = {title: {opt: report(model, opt) for opt in OPTS} for title, model in MODELS if model.is_file()}
+    print("| model | arena | layer by layer | weights, biases | flash besides | code of it | MACs | MACs in the file |")
     print("|---|---|---|---|---|---|---|---|")
-    for title, model in MODELS:
-        if model.is_file():
-            r = report(model)
-            figures = (r["arena_bytes"], r["memory"]["layer_by_layer"], r["weights_bytes"], r["tables_bytes"])
-            code = f"{r['code_bytes']['value']:,} ({r['code_bytes']['how']})"
-            cells = [title, *(f"{v:,}" for v in figures), code, f"{r['macs_live']:,}", f"{r['macs']:,}"]
-            print(f"| {' | '.join(cells)} |", flush=True)
+    for title, by_opt in made.items():
+        print(f"| {' | '.join([title, *memory(by_opt['balanced'])])} |")
+    print("\nArena / flash besides weights and biases / code of it (bytes) / million cycles (predicted) by `--opt`:\n")
+    print(f"| model | {' | '.join(OPTS)} |")
+    print("|---|---|---|---|")
+    for title, by_opt in made.items():
+        print(f"| {' | '.join([title, *(trade(by_opt[opt]) for opt in OPTS)])} |")
 
 
 if __name__ == "__main__":

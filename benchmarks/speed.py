@@ -79,7 +79,8 @@ def _measure(model: str, core_id: str, stream: Stream) -> Figures:
         total = count(program.read(built.clean), core, layers).windows[layers]
         by_layer = count(program.read(built.layered), core, layers).windows[:layers]
     sources = library(made, Identity("net", "0" * 64))
-    predicted, macs, code = cost.program(made, core), frontend.macs(front.graph), size.measure(sources, "net", core)
+    predicted, macs = cost.program(made, core), frontend.macs(front.graph)
+    code = size.measure(sources, "net", core, made.pads_bytes)
     counted = [w.instructions if w.cycles is None else w.cycles for w in by_layer]
     work = total.instructions if total.cycles is None else total.cycles
     peers, record = PEERS["modelled"], PEERS["record"]["mcycles"]

@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "regions",
         "program",
         "candidates",
+        "footprint",
         "registers",
         "plans",
         "lower",

@@ -6,7 +6,8 @@ only beyond what it may be wrong by: a row of the table is passed over for anoth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +34,11 @@ class Choice:
     leaf: Leaf
     work: float | None = None
 
+    @property
+    def stored(self) -> int:
+        """Bytes of its constant arrays."""
+        return sum(c.data.nbytes for c in self.leaf.consts)
+
 
 def of(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str], core: Core | None = None,
        table: cost.Table | None = None) -> list[Choice]:  # fmt: skip
@@ -54,7 +60,7 @@ def of(node: Node, graph: Graph, recipe: Recipe, features: frozenset[str], core:
     made = [Choice(node, row, access, row.lower(node, graph)) for row in rows]
     if core is None:
         return made
-    return _fastest_first([Choice(c.node, c.kernel, access, c.leaf, _work(c, graph, core, table)) for c in made])
+    return _fastest_first([replace(c, work=cost.work(step(c, graph), graph, core, table)) for c in made])
 
 
 def function(choice: Choice, symbol: str = "", arguments: tuple[str, ...] = ()) -> Function:
@@ -68,17 +74,46 @@ def function(choice: Choice, symbol: str = "", arguments: tuple[str, ...] = ()) 
     )  # fmt: skip
 
 
+def sharing(choice: Choice, share: bool) -> tuple[object, ...]:
+    """What choices have in common that use one function; with `share`, it may differ in all numbers."""
+    numbers = choice.leaf.numbers.keys()
+    f = function(choice, arguments=tuple(sorted(numbers if share else choice.leaf.shared & numbers)))
+    settled = (tuple(sorted(f.params.items())), tuple(sorted(f.literals.items())), f.arguments)
+    return f.op, f.kernel, f.access, f.scratch, f.states, f.data_types, settled
+
+
+def pads(chosen: Sequence[Choice], graph: Graph) -> dict[int, int]:
+    """The rows of padding that some kernel reads: fill byte to the longest row's bytes."""
+    longest: dict[int, int] = {}
+    for c in chosen:
+        operands = ops.operands(c.node, graph)
+        calls = _calls(c, graph)
+        for t, taps in zip(operands, c.access.operands, strict=True):
+            if c.access.pad is not None and taps is not None and taps.leaves(t.rows, calls):
+                longest[c.access.pad] = max(longest.get(c.access.pad, 0), t.row_bytes)
+    return dict(sorted(longest.items()))
+
+
+def constants_bytes(chosen: Sequence[Choice], graph: Graph) -> int:
+    """Bytes of the constant arrays that the kernels read, equal ones counted once, and of rows of padding."""
+    arrays = {(c.data.dtype.str, c.data.tobytes()) for choice in chosen for c in choice.leaf.consts}
+    return sum(len(data) for _, data in arrays) + sum(pads(chosen, graph).values())
+
+
+def _calls(choice: Choice, graph: Graph) -> int:
+    operands = ops.operands(choice.node, graph)
+    return choice.access.calls(operands[0].rows if operands else 1, graph.out(choice.node).rows)
+
+
 def data_type(dtype: np.dtype[np.generic]) -> str:
     """The C type of an array's elements."""
     return {"float32": "float", "bool": "uint8_t"}.get(dtype.name, f"{dtype.name}_t")
 
 
-def _work(choice: Choice, graph: Graph, core: Core, table: cost.Table | None) -> float | None:
-    """Predicted for a function of the node's own."""
-    out, operands = graph.out(choice.node), ops.operands(choice.node, graph)
-    calls = choice.access.calls(operands[0].rows if operands else 1, out.rows)
-    step = Step(choice.node, choice.access, function(choice), choice.leaf, (), (), Place((0,), 0), None, calls, 0)
-    return cost.work(step, graph, core, table)
+def step(choice: Choice, graph: Graph) -> Step:
+    """The choice as a step by itself, with a function of its own, for what can be predicted of it."""
+    place, calls = Place((0,), 0), _calls(choice, graph)
+    return Step(choice.node, choice.access, function(choice), choice.leaf, (), (), place, None, calls, 0)
 
 
 def _fastest_first(made: list[Choice]) -> list[Choice]:

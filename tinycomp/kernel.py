@@ -38,6 +38,10 @@ class Taps:
         """The row that tap k of output row y reads; outside [0, rows) it is padding."""
         return y * self.stride + k * self.dilation - self.pad
 
+    def leaves(self, rows: int, calls: int) -> bool:
+        """Some of so many calls takes a row outside [0, rows)."""
+        return self.pad > 0 or self.row(calls - 1, self.count - 1) >= rows
+
 
 @dataclass(frozen=True)
 class Access:

@@ -11,7 +11,7 @@ from tinycomp.candidates import Choice
 from tinycomp.cores import Core
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Graph, Node, Tensor
-from tinycomp.kernel import Const, Taps
+from tinycomp.kernel import Const
 from tinycomp.layout import Layout
 from tinycomp.program import Data, Function, Operand, Place, Program, Recipe, Register, Run, Step
 from tinycomp.rewrite import apply_rules
@@ -63,7 +63,7 @@ def lower(
     return Program(
         graph, recipe, tuple(steps), tuple(_run(s) for s in cut), tuple({f.symbol: f for f in functions}.values()),
         store.data, places, layout, _input_rows(model, layout), timeline.whole_tensors(model), ARENA_ALIGN,
-        _pads(steps), answers, held, tried,
+        candidates.pads(chosen, graph), answers, held, tried,
     )  # fmt: skip
 
 
@@ -98,22 +98,6 @@ def _place(t: Tensor, model: timeline.Model, layout: Layout) -> Place:
     if (t.rows, t.row_bytes) == (storage.rows, storage.row_bytes):
         return Place(at, t.row_bytes, region)
     return Place(tuple(at[0] + y * t.row_bytes for y in range(t.rows)), t.row_bytes, region)
-
-
-def _pads(steps: Sequence[Step]) -> dict[int, int]:
-    """The padding rows that some step reads: fill byte to the longest row's bytes."""
-    longest: dict[int, int] = {}
-    for step in steps:
-        if step.access.pad is not None:
-            for operand in step.operands:
-                if operand.taps is not None and needs_padding(operand.taps, operand.place.rows, step.calls):
-                    longest[step.access.pad] = max(longest.get(step.access.pad, 0), operand.place.row_bytes)
-    return dict(sorted(longest.items()))
-
-
-def needs_padding(taps: Taps, rows: int, calls: int) -> bool:
-    """Some call takes a row outside [0, rows)."""
-    return taps.pad > 0 or taps.row(calls - 1, taps.count - 1) >= rows
 
 
 class _Store:
@@ -154,10 +138,7 @@ def _functions(chosen: Sequence[Choice], share: bool) -> list[Function]:
     """
     groups: dict[object, list[int]] = {}
     for i, c in enumerate(chosen):
-        open_ = tuple(sorted(c.leaf.numbers if share else c.leaf.shared & c.leaf.numbers.keys()))
-        f = candidates.function(c, arguments=open_)
-        settled = (tuple(sorted(f.params.items())), tuple(sorted(f.literals.items())), f.arguments)
-        groups.setdefault((f.op, f.kernel, f.access, f.scratch, f.states, f.data_types, settled), []).append(i)
+        groups.setdefault(candidates.sharing(c, share), []).append(i)
     made: list[Function | None] = [None] * len(chosen)
     symbols = _numbered(chosen[members[0]] for members in groups.values())
     for members, symbol in zip(groups.values(), symbols, strict=True):

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tinycomp import candidates, regions, segments, timeline
+from tinycomp import candidates, footprint, regions, segments, timeline
 from tinycomp.candidates import Choice
 from tinycomp.cores import Core
 from tinycomp.errors import Unsupported
@@ -31,6 +31,7 @@ class Plan:
     """Kernels, rows, the order of their computation, and their addresses. fits: within the rooms it was made for.
 
     alone: bytes of arena with everything in SRAM. passed_over: the larger plan of the other kind with these kernels.
+    constants: bytes of constant arrays, where SRAM holds them too; else 0.
     """
 
     kind: Kind
@@ -41,11 +42,17 @@ class Plan:
     alone: int
     fits: bool = True
     passed_over: Plan | None = None
+    constants: int = 0
 
     @property
     def progress(self) -> int:
         """Bytes of the counters of a pushed build."""
         return progress_bytes(self.kind, self.cut)
+
+    @property
+    def ram(self) -> int:
+        """Bytes of SRAM with everything in it."""
+        return self.alone + self.constants
 
     @property
     def work(self) -> float:
@@ -73,17 +80,23 @@ def settle(
     """
     maker = _Maker(graph, recipe, features, rooms)
     rows = [candidates.of(n, graph, recipe, features, core) for n in nodes]
+    if recipe.opt == "size" and core is not None:
+        lean = footprint.least(rows, graph, core)
+        rows = [[first, *(c for c in row if c is not first)] for first, row in zip(lean, rows, strict=True)]
     fastest = tuple(row[0] for row in rows)
     made = [maker.plan(fastest)]
+    if recipe.opt == "balanced" and made[0].work == math.inf:
+        recipe = replace(recipe, opt="speed")  # what is not known cannot be weighed
     if recipe.opt == "speed" and made[0].fits:
         return made[0], _tried(made, made[0], fastest)
-    smallest = tuple(min(row, key=lambda c: c.leaf.scratch) for row in rows)
+    in_ram = rooms is not None and rooms.constants
+    smallest = tuple(min(row, key=lambda c: c.leaf.scratch + in_ram * c.stored) for row in rows)
     if smallest == fastest:
         taken = made[0] if made[0].fits else maker.anywhere(made[0])
         return taken, _tried([taken], taken, fastest)
     least = maker.plan(smallest)
     while not _settled(recipe, made, least):
-        leaner = _leaner(made[-1], rows)
+        leaner = _leaner(made[-1], rows, in_ram)
         if leaner is None or leaner == smallest:
             break
         made.append(maker.plan(leaner))
@@ -96,8 +109,8 @@ def settle(
 def _worth(recipe: Recipe, plan: Plan, least: Plan) -> float:
     """What the recipe wants least of, if the plan fits."""
     if recipe.opt == "size":
-        return max(plan.alone, least.alone)
-    return plan.work if recipe.opt == "speed" else plan.work**MEMORY_FOR_TIME * plan.alone
+        return max(plan.ram, least.ram)
+    return plan.work if recipe.opt == "speed" else plan.work**MEMORY_FOR_TIME * plan.ram
 
 
 def _settled(recipe: Recipe, made: Sequence[Plan], least: Plan) -> bool:
@@ -105,7 +118,7 @@ def _settled(recipe: Recipe, made: Sequence[Plan], least: Plan) -> bool:
     fits = [plan for plan in made if plan.fits]
     if not fits or recipe.opt == "speed":
         return bool(fits)
-    bound = replace(made[-1], alone=least.alone)
+    bound = replace(made[-1], alone=least.alone, constants=least.constants)
     return min(_worth(recipe, plan, least) for plan in fits) <= _worth(recipe, bound, least)
 
 
@@ -115,7 +128,7 @@ def _last_resort(
     """Where fast memory has room for none: the preferred plan in all regions that there are, else the smallest."""
     taken = maker.anywhere(preferred)
     if not taken.fits:
-        preferred = min(made, key=lambda plan: plan.alone)
+        preferred = min(made, key=lambda plan: plan.ram)
         taken = maker.anywhere(preferred)
     return taken, _tried([taken if plan is preferred else plan for plan in made], taken, fastest)
 
@@ -130,27 +143,25 @@ def _tried(made: Sequence[Plan], taken: Plan, fastest: tuple[Choice, ...]) -> tu
     return tuple(found)
 
 
-def _leaner(plan: Plan, rows: Sequence[Sequence[Choice]]) -> tuple[Choice, ...] | None:
-    """The plan's choices, but for one whose scratch is alive when most is; None where none can do with less.
+def _leaner(plan: Plan, rows: Sequence[Sequence[Choice]], in_ram: bool) -> tuple[Choice, ...] | None:
+    """The plan's choices, but for one that frees bytes where memory is fullest; None where none does.
 
-    Of all ways to free bytes there the one that adds least work for each.
+    What it frees is scratch that is alive then and, `in_ram`, constants. Of all ways the one that adds least work for
+    each byte.
     """
     used = live_at(plan.layout, max((r.end for r in plan.layout.residents), default=0) + 1)
     time = max(range(len(used)), key=lambda t: (used[t], -t))
     fullest = {r.name for r in plan.layout.residents if r.start <= time < r.end}
-    ways = [(i, c) for i, (now, row) in enumerate(zip(plan.choices, rows, strict=True))
-            if f"{now.node.name} scratch" in fullest for c in row if c.leaf.scratch < now.leaf.scratch]  # fmt: skip
-    if not ways:
-        return None
-
-    def price(way: tuple[int, Choice]) -> tuple[float, int]:
-        i, c = way
-        now = plan.choices[i]
-        more = math.inf if c.work is None or now.work is None else max(0.0, c.work - now.work)
-        return more / (now.leaf.scratch - c.leaf.scratch), c.leaf.scratch
-
-    i, instead = min(ways, key=price)
-    return (*plan.choices[:i], instead, *plan.choices[i + 1 :])
+    best: tuple[tuple[float, int], int, Choice] | None = None
+    for i, (now, row) in enumerate(zip(plan.choices, rows, strict=True)):
+        alive = f"{now.node.name} scratch" in fullest
+        for c in row:
+            freed = alive * (now.leaf.scratch - c.leaf.scratch) + in_ram * (now.stored - c.stored)
+            if freed > 0:
+                more = math.inf if c.work is None or now.work is None else max(0.0, c.work - now.work)
+                price = (more / freed, -freed)
+                best = min(best or (price, i, c), (price, i, c), key=lambda way: way[0])
+    return None if best is None else (*plan.choices[: best[1]], best[2], *plan.choices[best[1] + 1 :])
 
 
 class _Maker:
@@ -182,7 +193,7 @@ class _Maker:
         taken = min(made, key=lambda plan: plan.alone)
         other = next((plan for plan in made if plan is not taken), None)
         if other is not None and self.rooms is not None:
-            other = replace(other, fits=regions.fits(other.layout, pushed=False, where=self.rooms))
+            other = replace(other, fits=regions.fits(other.layout, False, self.rooms.beside(other.constants)))
         return self._spread(replace(taken, passed_over=other), self.rooms.fast if self.rooms else None)
 
     def anywhere(self, plan: Plan) -> Plan:
@@ -193,11 +204,14 @@ class _Maker:
         self, kind: Kind, chosen: tuple[Choice, ...], model: timeline.Model, cut: list[segments.Segment]
     ) -> Plan:
         layout = lay_out(model, cut, self.align, progress_bytes(kind, cut))
-        return Plan(kind, chosen, model, tuple(cut), layout, layout.size)
+        in_ram = self.rooms is not None and self.rooms.constants
+        constants = candidates.constants_bytes(chosen, self.graph) if in_ram else 0
+        return Plan(kind, chosen, model, tuple(cut), layout, layout.size, constants=constants)
 
     def _spread(self, plan: Plan, rooms: regions.Rooms | None) -> Plan:
         if rooms is None:
             return plan
+        rooms = rooms.beside(plan.constants)
         alone = plan.layout if not plan.layout.others else lay_out(plan.model, plan.cut, self.align, plan.progress)
         layout = regions.spread(alone, plan.model, plan.cut, self.align, plan.progress, rooms)
         return replace(plan, layout=layout, fits=regions.fits(layout, plan.progress > 0, rooms))

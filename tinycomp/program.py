@@ -9,7 +9,7 @@ from typing import Literal
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Access, Leaf, Taps
 from tinycomp.layout import SRAM, Layout
-from tinycomp.rewrite import weights_of
+from tinycomp.rewrite import biases_of, weights_of
 
 Opt = Literal["speed", "size", "balanced"]
 Stream = Literal["auto", "off", "on", "push"]
@@ -203,11 +203,22 @@ class Program:
         return min(sum(t.bytes for t in found.values()), self.constants_bytes)
 
     @property
+    def biases_bytes(self) -> int:
+        """Bytes of the bias tensors that the nodes have."""
+        found = {t.name: t for step in self.steps for t in biases_of(step.node, self.graph)}
+        return min(sum(t.bytes for t in found.values()), self.tables_bytes)
+
+    @property
     def tables_bytes(self) -> int:
         """The rest of the constants: biases, multipliers, look-up tables, padding of packed weights, padding rows."""
         return self.constants_bytes - self.weights_bytes
 
     @property
+    def pads_bytes(self) -> int:
+        """Bytes of the rows of padding."""
+        return sum(self.pads.values())
+
+    @property
     def constants_bytes(self) -> int:
         """Bytes of constant arrays in flash."""
-        return sum(d.array.nbytes for d in self.data) + sum(self.pads.values())
+        return sum(d.array.nbytes for d in self.data) + self.pads_bytes

@@ -36,10 +36,21 @@ class Room:
 
 @dataclass(frozen=True)
 class Rooms:
-    """Where a program may go, fastest first, SRAM always among them. asked: the user has named the regions."""
+    """Where a program may go, fastest first, SRAM always among them.
+
+    asked: the user has named the regions. constants: SRAM holds the constant arrays too.
+    """
 
     fast_first: tuple[Room, ...]
     asked: bool = False
+    constants: bool = False
+
+    def beside(self, constants: int) -> Rooms:
+        """What is left of them beside so many bytes of constant arrays."""
+        if not self.constants:
+            return self
+        left = (replace(r, bytes=r.bytes - constants) if r.region == SRAM else r for r in self.fast_first)
+        return replace(self, fast_first=tuple(left))
 
     @property
     def fast(self) -> Rooms:
@@ -83,7 +94,13 @@ def rooms(board: Board, framework: str, budget: Budget, wanted: str | None = Non
     if SRAM not in names:
         raise BadInput("sram holds the arena that every build has", where="--regions",
                        fix=f"--regions {','.join([SRAM, *names])}")  # fmt: skip
-    return Rooms(tuple(Room(name, usable[name]) for name in usable if name in names), wanted is not None)
+    found = tuple(Room(name, usable[name]) for name in usable if name in names)
+    return Rooms(found, wanted is not None, constants_in_ram(board))
+
+
+def constants_in_ram(board: Board) -> bool:
+    """That flash is read by words alone, so the linker keeps constant arrays in RAM."""
+    return board.flash.access_bytes > 1
 
 
 def context_bytes(pushed: bool, regions: int = 1) -> int:

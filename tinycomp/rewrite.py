@@ -72,6 +72,12 @@ def weights_of(node: Node, graph: Graph) -> list[Tensor]:
     return [t for t in map(graph.tensor, names) if t.data is not None]
 
 
+def biases_of(node: Node, graph: Graph) -> list[Tensor]:
+    """The node's constant bias, [] where it has none."""
+    names = node.inputs[2:] if isinstance(node.attrs, WEIGHTED) else ()
+    return [t for t in map(graph.tensor, names) if t.data is not None]
+
+
 def apply_stage(graph: Graph, stage: Stage) -> tuple[Graph, list[PassRecord]]:
     """Run a stage and check the graph; the record, if there is a change."""
     made = stage.run(graph)

@@ -116,3 +116,17 @@ def test_packed_weights_give_the_sums_of_the_weights(channels: int, inner: int, 
     found = unpacked(stream, column, run, apart)
     assert found[:channels] == (weights.astype(np.int64) @ column + bias).tolist()
     assert stream.words[:, -12:].reshape(-1, 3)[:channels].tolist() == numbers.tolist()
+
+
+@pytest.mark.parametrize(("zero", "finish"), [(-128, "floor"), (3, "twice")])
+@pytest.mark.parametrize("other", [0.004, 0.0041])
+def test_channels_of_one_multiplier_share_its_rescaling_and_others_do_not(other: float, zero: int, finish: str):
+    weights, bias = np.ones((4, 8), np.int8), np.zeros(4, np.int32)
+    chosen = dot.rescale(weights, bias, multipliers([0.004, 0.004, 0.004, other]), zero, -128)
+    assert chosen is not None
+    assert chosen.finish == finish
+    assert (chosen.one is None) == (other != 0.004)
+    alike = dot.stream(bias, weights, chosen, 8, each=False)
+    each = dot.stream(bias, weights, chosen, 8)
+    assert alike.words.tolist() == each.words[:, :-12].tolist()
+    assert (alike.words.nbytes, each.words.nbytes) == (alike.group_bytes, each.group_bytes)

@@ -250,3 +250,44 @@ def test_bars_are_eighths_of_the_largest_and_what_is_not_zero_shows(values: Sequ
 def test_all_bands_share_one_scale_and_lose_the_empty_lines_above_them():
     drawn = chart.bands({"whole": [3000, 3000], "rows": [1000, 500]})
     assert drawn == ["       ██", "       ██", "whole  ██  3,000", "rows   █▄  1,000"]
+
+
+def test_size_prefers_one_kernel_for_many_shapes_to_a_faster_one_for_each():
+    net = Net(seed=6)
+    x = net.input(1, 18, 18, 12)
+    for stride in ((1, 1), (2, 2), (1, 1), (2, 2)):
+        x = net.depthwise(x, (3, 3), stride=stride, padding=(1, 1, 1, 1))
+    graph = net.graph(x)
+    made = {opt: planned(graph, opt) for opt in ("speed", "size")}
+    kernels = {opt: {s.function.kernel for s in program.steps} for opt, program in made.items()}
+    assert kernels["speed"] == {"dsp_strip"}
+    assert len(made["size"].functions) < len(made["speed"].functions)
+    assert footprint_bytes(made["size"]) < footprint_bytes(made["speed"])
+
+
+def footprint_bytes(program: Program) -> float:
+    """Constants, and predicted code of each function."""
+    code = {s.function.symbol: cost.code(s, program.graph, M4) for s in program.steps}
+    assert None not in code.values()
+    return program.constants_bytes + sum(n for n in code.values() if n is not None)
+
+
+def test_where_constants_lie_in_ram_packed_weights_give_way_like_scratch():
+    graph = classifier(64, 64)
+    free = planned(graph, "speed")
+    assert free.constants_bytes > planned(graph, "size").constants_bytes
+    limit = free.arena + free.constants_bytes + regions.context_bytes(pushed=False)
+    for spare, kernel in ((0, "dsp"), (-1, "portable")):
+        rooms = Rooms((Room("sram", limit + spare),), constants=True)
+        program = lower(graph, Recipe("speed"), M4.features, rooms, M4)
+        assert [s.function.kernel for s in program.steps] == [kernel]
+        assert program.arena + program.constants_bytes + regions.context_bytes(pushed=False) <= limit + spare
+
+
+def test_rows_of_padding_count_among_the_constants_that_lie_in_ram():
+    program = planned(network(), "speed")
+    rows = [candidates.of(s.node, program.graph, Recipe(), M4.features, M4) for s in program.steps]
+    chosen = [next(c for c in row if c.kernel.name == s.function.kernel)
+              for row, s in zip(rows, program.steps, strict=True)]  # fmt: skip
+    assert program.pads_bytes > 0
+    assert candidates.constants_bytes(chosen, program.graph) == program.constants_bytes

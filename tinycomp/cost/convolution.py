@@ -12,6 +12,7 @@ from tinycomp.cost.sizes import (
     Features,
     Made,
     channels,
+    clamped,
     columns,
     fixed,
     flag,
@@ -62,7 +63,8 @@ def dot_products(step: Step, graph: Graph) -> Made:
         "1": 1, "kh": s.kh, "kh·kw": s.kh * s.kw, "inner": s.inner, "passes": -(-steps // VECTOR), "steps": steps,
         "⌈inner/16⌉": s.kh * -(-s.run // VECTOR), "⌈all/16⌉": -(-s.inner // VECTOR),
     }  # fmt: skip
-    made = fixed(step, s.kh) | product(columns(step, s.out_w), channels(s.out_c), taps)
+    made = fixed(step, s.kh) | clamped(step, s.out_w * s.out_c)
+    made |= product(columns(step, s.out_w), channels(s.out_c), taps)
     left = step.calls * leaving(step, s.in_w, s.out_w, s.kw)
     made |= product({"edge": left}, {"1": 1, "out": s.out_c}, {"1": 1, "kh": s.kh, "inner": s.inner})
     if n.get("most"):
@@ -139,7 +141,8 @@ def dense(step: Step, graph: Graph) -> Made:
     vectors = float(x.elements // inner)
     taps: Features = {"1": 1, "inner": inner, "⌈inner/16⌉": -(-inner // VECTOR), "passes": -(-inner // (2 * VECTOR)),
                       "loop": float(inner > 1)}  # fmt: skip
-    made = fixed(step) | product({"vectors": vectors}, channels(outputs), taps)
+    made = fixed(step) | clamped(step, graph.out(step.node).elements // step.calls)
+    made |= product({"vectors": vectors}, channels(outputs), taps)
     for name, groups in _grouped(outputs):
         made |= formed({f"{name}": vectors * groups}, trips(inner), f"{trips(inner)},{vectors > 1}")
     return made, ("vectors·out", "vectors·out·inner", "vectors·out/4·inner", "vectors·out/4", "vectors·out%4·inner",

@@ -40,6 +40,12 @@ def fixed(step: Step, inputs: int = 1) -> Features:
     return {"step": 1.0, "calls": float(step.calls), "calls·inputs": float(step.calls * inputs)}
 
 
+def clamped(step: Step, outputs: int) -> Features:
+    """Calls, and their outputs, of a step that clamps to less than int8 where all of its outputs are made."""
+    clamps = (number(step, "low", -128), number(step, "high", 127)) != (-128, 127)
+    return {"clamping": float(step.calls * clamps), "clamped": float(step.calls * outputs * clamps)}
+
+
 def columns(step: Step, width: int) -> Features:
     """Output columns of a step, singly and in blocks."""
     calls = step.calls
@@ -56,6 +62,7 @@ def channels(count: int) -> Features:
         "out%4": count % GROUP,
         "⌈out/4⌉": -(-count // GROUP),
         "tail": float(count % GROUP > 0),
+        "full": float(count >= GROUP),
         "⌈out/16⌉": -(-count // VECTOR),
     }
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from tinycomp.kernel import Taps
 from tinycomp.layout import SRAM
-from tinycomp.lower import needs_padding
 from tinycomp.program import Operand, Place, Program, Run, Step
 from tinycomp.timeline import ARRIVAL
 
@@ -17,7 +16,7 @@ from tinycomp.timeline import ARRIVAL
 def _plain(operand: Operand, step: Step) -> bool:
     """One row for each call, never padding: its address is an expression."""
     taps = operand.taps
-    return taps is None or (taps.count == 1 and not needs_padding(taps, operand.place.rows, step.calls))
+    return taps is None or (taps.count == 1 and not taps.leaves(operand.place.rows, step.calls))
 
 
 def base(region: str) -> str:

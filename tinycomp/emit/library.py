@@ -131,7 +131,8 @@ def _includes(texts: list[str]) -> list[str]:
 def _helpers(env: jinja2.Environment, program: Program, functions: list[str]) -> list[str]:
     """The helpers that the functions call, and those that these call, which are listed before them."""
     listed = dict.fromkeys(h for f in program.functions for h in f.helpers)
-    texts = [env.get_template(f"helpers/{h}.c.j2").render(reference=program.graph.reference) for h in listed]
+    known = {"reference": program.graph.reference, "opt": program.recipe.opt}
+    texts = [env.get_template(f"helpers/{h}.c.j2").render(**known) for h in listed]
     kept: list[str] = []
     for text in reversed(texts):
         names = re.findall(r"^static\b[^;{(]*?\b(\w+)\(", text, re.MULTILINE)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tinycomp import qmath
 from tinycomp.ir import Array, Graph, Node
-from tinycomp.kernel import Const, Leaf
+from tinycomp.kernel import Const, Leaf, Param
 from tinycomp.ops import dot, requant, window
 
 ROOM = 1024  # bytes of widened columns that a row is cut into, if two columns need no more
@@ -78,10 +78,7 @@ def _lower(node: Node, graph: Graph, walk: Walk, dual: bool, copied: int = 0) ->
     x_bytes = 4 * stream.steps
     most = min(max(1, ROOM // (2 * x_bytes)), out.shape[2] // 2) if wide else 0
     columns = max(1, 2 * most)
-    params = {
-        "finish": chosen.finish, "dual": dual, "wide": wide, "odd": out.shape[2] % 2 == 1, "tail": tail,
-        "full": out.shape[3] >= dot.CHANNELS, "clamps": (low, high) != (-128, 127),
-    }  # fmt: skip
+    params: dict[str, Param] = {"finish": chosen.finish, "dual": dual, "odd": out.shape[2] % 2 == 1}
     numbers = {
         "in_c": x.shape[3], "out_w": out.shape[2], "out_c": out.shape[3], "distance": walk.stride * x.shape[3],
         "most": most, "room": columns * stream.steps, "x_bytes": x_bytes, "skip": stream.skip,

@@ -37,22 +37,35 @@ class Rescale(NamedTuple):
     finish: Literal["floor", "twice", "apart"]
     numbers: qmath.Int64
 
+    @property
+    def one(self) -> Array | None:
+        """The numbers of the first channel, int32 [3], if all channels have them; None where they differ.
+
+        Of `floor` the left shift of every other channel is less by what its sum is shifted already.
+        """
+        alike = self.numbers.copy()
+        if self.finish == "floor":
+            alike[1::2, 2] += TOGETHER
+        same = self.finish != "apart" and bool((alike == alike[0]).all())
+        return alike[0].astype(np.int32) if same else None
+
 
 class Stream(NamedTuple):
     """Weights as the inner loops read them, with biases and rescaling, for `groups` times four channels.
 
     Each group: four biases (of the second and fourth channel 256 times and the one before added, unless `apart`),
-    [steps][2] words, [4][3] numbers of the rescaling.
+    [steps][2] words, [4][3] numbers of the rescaling if it is `each` channel's own.
     """
 
     words: Array
     groups: int
     steps: int
+    each: bool
 
     @property
     def group_bytes(self) -> int:
         """Bytes of one group."""
-        return 4 * (CHANNELS + 2 * self.steps + 3 * CHANNELS)
+        return 4 * (CHANNELS + 2 * self.steps + 3 * CHANNELS * self.each)
 
     @property
     def skip(self) -> int:
@@ -121,10 +134,10 @@ def _separable(bounds: qmath.Int64, weights: Array) -> bool:
     return bool((bounds[1::2] < WIDEST).all() and fits.all())
 
 
-def stream(bias: Array, weights: Array, chosen: Rescale, run: int) -> Stream:
+def stream(bias: Array, weights: Array, chosen: Rescale, run: int, each: bool = True) -> Stream:
     """Pack weights [channels, inner] for the inner loops, channels padded with zeros to a multiple of four.
 
-    run: elements of a column that are widened together (a tap row of a convolution).
+    run: elements of a column that are widened together (a tap row of a convolution). each: with the rescaling.
     """
     channels, inner = weights.shape
     groups = -(-channels // CHANNELS)
@@ -145,5 +158,6 @@ def stream(bias: Array, weights: Array, chosen: Rescale, run: int) -> Stream:
         start[1::2] = 256 * start[1::2] + start[0::2]
     ends = np.zeros((rows, 3), np.int64)
     ends[:channels] = chosen.numbers
-    parts = (qmath.wrap32(start).reshape(groups, -1), words.reshape(groups, -1), ends.reshape(groups, -1))
-    return Stream(np.concatenate(parts, axis=1).astype(np.int32), groups, len(order))
+    parts = (qmath.wrap32(start), words, *([ends] if each else []))
+    packed = np.concatenate([part.reshape(groups, -1) for part in parts], axis=1)
+    return Stream(packed.astype(np.int32), groups, len(order), each)

@@ -209,24 +209,29 @@ def _rescaling(node: Node, graph: Graph) -> dot.Rescale | None:
 
 
 def _lower_dsp(node: Node, graph: Graph) -> Leaf:
-    """Weights, biases and rescaling as one stream (`dot.Stream`); scratch for one vector in 16 bits."""
+    """Weights, biases and, where outputs do not share it, rescaling as one stream (`dot.Stream`).
+
+    Scratch for one vector in 16 bits.
+    """
     a, (x, w, b), out, chosen = attrs(node), graph.ins(node), graph.out(node), _rescaling(node, graph)
     assert chosen is not None  # `accepts` has asked
     assert w.data is not None
     assert b.data is not None
-    stream = dot.stream(requant.folded_bias(b.data, w.data, x.zero_point), w.data, chosen, w.shape[1])
+    one = chosen.one
+    bias = requant.folded_bias(b.data, w.data, x.zero_point)
+    stream = dot.stream(bias, w.data, chosen, w.shape[1], each=one is None)
     low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
     outputs, inner = w.shape
     vectors = _vectors(node, graph)
-    params = {"finish": chosen.finish, "dual": False, "tail": outputs % dot.CHANNELS, "full": outputs >= dot.CHANNELS,
-              "clamps": (low, high) != (-128, 127)}  # fmt: skip
+    params: dict[str, Param] = {"finish": chosen.finish, "dual": False, "one": one is not None}
     numbers = {
         "vectors": vectors, "inner": inner, "out_c": outputs, "room": stream.steps, "x_bytes": 4 * stream.steps,
         "skip": stream.skip, "group_bytes": stream.group_bytes, "low": low, "high": high,
         "w_bytes": outputs // dot.CHANNELS * stream.group_bytes,
     }  # fmt: skip
-    scratch = 4 * stream.steps + (dot.CHANNELS if params["tail"] else 0)
-    return Leaf(params, numbers, (Const("weights", stream.words),), scratch, frozenset(numbers))
+    scratch = 4 * stream.steps + (dot.CHANNELS if outputs % dot.CHANNELS else 0)
+    consts = (Const("weights", stream.words), *(() if one is None else (Const("requant", one),)))
+    return Leaf(params, numbers, consts, scratch, frozenset(numbers))
 
 
 def _takes_mve(node: Node, graph: Graph) -> bool:

@@ -10,7 +10,7 @@ from tinycomp import cost, frontend, ops
 from tinycomp.frontend import Front, Model
 from tinycomp.layout import SRAM
 from tinycomp.program import Program, Step
-from tinycomp.regions import context_bytes
+from tinycomp.regions import constants_in_ram, context_bytes
 from tinycomp.report import memory, size, spans
 from tinycomp.rewrite import weights_of
 from tinycomp.target import Board, Budget
@@ -22,11 +22,11 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
 
     sources: the emitted files, which the code size is taken from. limits: bytes that each memory region has for it.
     """
-    code = size.code_bytes(sources, name, board.core)
+    code = size.code_bytes(sources, name, board.core, program.pads_bytes)
     ram = program.arena + context_bytes(program.pushed, 1 + len(program.regions))
     constants = program.constants_bytes
-    if board.flash.access_bytes > 1:
-        ram += constants  # that flash is read by words alone, so the linker keeps constant arrays in RAM
+    if constants_in_ram(board):
+        ram += constants
     flash = constants + code["value"]
     fullest = memory.peak(program)
     time = cost.program(program, board.core)
@@ -43,8 +43,10 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "regions": [{"name": r, "arena_bytes": n, "budget": limits[r]} for r, n in program.layout.sizes.items()],
         "state_bytes": program.layout.states,
         "weights_bytes": program.weights_bytes,
+        "biases_bytes": program.biases_bytes,
         "tables_bytes": program.tables_bytes,
         "code_bytes": code,
+        "overhead_bytes": flash - program.weights_bytes - program.biases_bytes,
         "flash_bytes": flash,
         "ram_bytes": ram,
         "stack_bytes": None,
@@ -132,7 +134,7 @@ def _window(step: Step, program: Program) -> int:
 
 def _warnings(front: Front, board: Board) -> list[str]:
     found: list[str] = []
-    if board.flash.access_bytes > 1:
+    if constants_in_ram(board):
         found.append(f"{board.id} keeps constant arrays in RAM (its flash is read by words alone), so weights and "
                      "tables count as RAM")  # fmt: skip
     kinds = {front.graph.tensors[n].dtype for n in (*front.graph.inputs, *front.graph.outputs)}

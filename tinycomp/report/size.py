@@ -18,9 +18,12 @@ BYTES_PER_CHARACTER = 0.40
 DENSITY = {"arm": 1.0, "riscv": 1.25, "xtensa": 1.2}
 
 
-def code_bytes(sources: Mapping[str, str], name: str, core: Core) -> dict[str, Any]:
-    """{value, how}: text and read-only data of NAME.c; `how` is measured or estimated."""
-    measured = measure(sources, name, core) if shutil.which(core.compiler) else None
+def code_bytes(sources: Mapping[str, str], name: str, core: Core, pads: int) -> dict[str, Any]:
+    """{value, how}: text and read-only data of NAME.c; `how` is measured or estimated.
+
+    pads: bytes of its rows of padding, which count as constants.
+    """
+    measured = measure(sources, name, core, pads) if shutil.which(core.compiler) else None
     if measured is not None:
         return {"value": measured, "how": "measured"}
     return {"value": estimate(sources[f"{name}.c"], core), "how": "estimated"}
@@ -34,8 +37,8 @@ def estimate(source: str, core: Core) -> int:
     return round(len(code) * BYTES_PER_CHARACTER * density)
 
 
-def measure(sources: Mapping[str, str], name: str, core: Core) -> int | None:
-    """Compile NAME.c for the core and add up its code sections; None where the compiler fails."""
+def measure(sources: Mapping[str, str], name: str, core: Core, pads: int) -> int | None:
+    """Compile NAME.c for the core and add up its code sections, `pads` aside; None where the compiler fails."""
     with tempfile.TemporaryDirectory() as folder:
         for file in (f"{name}.c", f"{name}.h"):
             (Path(folder) / file).write_text(sources[file])
@@ -45,4 +48,4 @@ def measure(sources: Mapping[str, str], name: str, core: Core) -> int | None:
             return None
         table = subprocess.run([f"{core.tools}size", "-A", "code.o"], cwd=folder, capture_output=True, text=True).stdout
     sections = [line.split() for line in table.splitlines() if line.startswith((".text", ".rodata", ".literal"))]
-    return sum(int(fields[1]) for fields in sections)
+    return sum(int(fields[1]) for fields in sections) - pads

@@ -104,7 +104,8 @@ def _flash(r: Mapping[str, Any]) -> Section:
     rows = (("weights", number(r["weights_bytes"])), ("biases and tables", number(r["tables_bytes"])),
             (f"code ({code['how']})", number(code["value"])))  # fmt: skip
     saved = "" if r["macs"] == r["macs_live"] else f" ({number(r['macs'])} in the file)"
-    notes = (f"{number(r['macs_live'])} multiply-accumulates an inference{saved}",)
+    notes = (f"{number(r['macs_live'])} multiply-accumulates an inference{saved}",
+             f"{number(r['overhead_bytes'])} bytes besides the model's weights and biases")  # fmt: skip
     return Section("Flash (bytes)", ("", "bytes"), "<>", rows, notes)
 
 
