@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("kernel", "packing"),
     ("ops",),
     ("interpret",),
-    ("tflite", "formats", "rewrite", "rules", "quantize", "compress"),
+    ("tflite", "formats", "rewrite", "rules", "quantize", "train", "compress"),
     (
         "cores",
         "target",

@@ -109,7 +109,7 @@ def check_gradients(graph: Graph, elements: int = 40) -> None:
     for name, value in given.items():
         assert found[name].shape == value.shape
         places = list(product(*map(range, value.shape)))
-        for index in (places[k] for k in rng.permutation(len(places))[:elements]):
+        for index in places[:: -(-len(places) // elements)]:
             slope = (loss(name, index, STEP) - loss(name, index, -STEP)) / (2 * STEP)
             assert found[name][index] == pytest.approx(slope, rel=1e-5, abs=1e-6), (name, index)
 
