@@ -78,7 +78,8 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     taps, multiplier = w[0].astype(wide), w.shape[3] // x.shape[3]
     acc = np.zeros((*seen.shape[:3], taps.shape[2]), wide)
     for k, t in np.ndindex(taps.shape[:2]):  # TFLM's order of additions, which float32 results depend on
-        acc += np.repeat(seen[:, :, :, k, t].astype(wide) - wide(zero), multiplier, axis=3) * taps[k, t]
+        part = seen[:, :, :, k, t] if real else seen[:, :, :, k, t].astype(wide) - wide(zero)
+        acc += (np.repeat(part, multiplier, axis=3) if multiplier > 1 else part) * taps[k, t]
     acc += b.astype(wide)
     if real:
         return (clamp_real(acc, a.activation),)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 
-from tinycomp.ir import Array, Graph, Node, Tensor
+from tinycomp.ir import Array, Graph, Node, Quant, Tensor
 from tinycomp.ops import window
 from tinycomp.ops.conv2d import Conv2D
 from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
@@ -22,6 +23,11 @@ FOLDS = 4  # parts of the cases, for cross-validation
 SEED = 0
 
 
+def plain(x: Tensor) -> Tensor:
+    """The tensor with float values that stand for themselves, where integers are expected."""
+    return replace(x, quant=Quant((1.0,), (0,)))
+
+
 def can_be_sampled(node: Node, graph: Graph) -> bool:
     """What an output reads is known. Not so for grouped convolutions, where each group has inputs of its own and more
     than one output, nor for transposed ones."""
@@ -31,8 +37,10 @@ def can_be_sampled(node: Node, graph: Graph) -> bool:
     return isinstance(node.attrs, (DepthwiseConv2D, FullyConnected))
 
 
-def layer_moments(node: Node, graph: Graph, stored: Array, x: Tensor, y: Array, cases: int) -> list[Moments]:
-    """Moments of the layer's inputs and wanted outputs, of one part of the cases each.
+def layer_moments(
+    node: Node, graph: Graph, stored: Array, x: Tensor, y: Array, cases: int, rows: int = ROWS
+) -> list[Moments]:
+    """Moments of the layer's inputs and wanted outputs at about `rows` positions, of one part of the cases each.
 
     node, graph: the layer in the float graph. stored: its input's integers, x the tensor that says what they mean. y:
     the float layer's output before its activation. The leading axes of both hold the cases.
@@ -41,7 +49,7 @@ def layer_moments(node: Node, graph: Graph, stored: Array, x: Tensor, y: Array, 
     rng = np.random.default_rng(SEED)
     inputs, outputs = (a.reshape(cases, -1, *a.shape[1:]) for a in (stored, y))
     positions = outputs[0].size // y.shape[-1]
-    picked = min(positions, -(-ROWS // cases))
+    picked = min(positions, -(-rows // cases))
     found: list[Moments] = []
     for part in range(parts):
         chosen = np.arange(part, cases, parts)
@@ -100,7 +108,8 @@ def _inputs(node: Node, graph: Graph, real: Floats, at: Indices) -> Floats:
         )  # [cases, picked, kh, kw, C]
         if _grouped(node):
             channels = taken.reshape(-1, w.shape[1] * w.shape[2], taken.shape[-1]).transpose(2, 0, 1)
-            rows = np.repeat(channels, w.shape[3] // taken.shape[-1], axis=0)
+            multiplier = w.shape[3] // taken.shape[-1]
+            rows = np.repeat(channels, multiplier, axis=0) if multiplier > 1 else channels
         else:
             rows = taken.reshape(1, -1, w.shape[1] * w.shape[2] * w.shape[3])
     return np.concatenate([rows, np.ones((*rows.shape[:2], 1))], axis=2)
