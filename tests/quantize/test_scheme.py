@@ -19,6 +19,7 @@ from tinycomp.ops.cumsum import CumSum
 from tinycomp.ops.delay import Delay
 from tinycomp.ops.dequantize import Dequantize
 from tinycomp.ops.elementwise import Elementwise
+from tinycomp.ops.fake_quant import FakeQuant
 from tinycomp.ops.fill import Fill
 from tinycomp.ops.l2_pool2d import L2Pool2D
 from tinycomp.ops.lstm import Lstm
@@ -40,8 +41,8 @@ from tinycomp.quantize.scheme import quant_of, reach, scheme
 # Operators that have no int8 form or add in another arithmetic, that compute no real numbers or choose between them,
 # exist at one end of an integer model only, or keep a state that is float32.
 WITHOUT = (
-    AddN, ArgExtreme, BroadcastArgs, Cast, CumSum, Delay, Dequantize, Fill, L2Pool2D, Lstm, OneHot, Quantize, RangeOp,
-    Select, Shape,
+    AddN, ArgExtreme, BroadcastArgs, Cast, CumSum, Delay, Dequantize, FakeQuant, Fill, L2Pool2D, Lstm, OneHot, Quantize,
+    RangeOp, Select, Shape,
 )  # fmt: skip
 FAMILIES = {
     Elementwise: {name for name, f in elementwise.FUNCTIONS.items() if "int8" in f.dtypes},

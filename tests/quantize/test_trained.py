@@ -12,8 +12,9 @@ from tests.quantize.nets import data_for, images, residual
 from tests.support import same, tflm
 from tinycomp.frontend import computes_in_float
 from tinycomp.interpret import run
-from tinycomp.ir import DType, Graph, Node, Quant, Tensor
+from tinycomp.ir import DType, Edit, Graph, Node, Quant, Tensor, apply
 from tinycomp.ops.dequantize import Dequantize
+from tinycomp.ops.fake_quant import FakeQuant
 from tinycomp.ops.quantize import Quantize
 from tinycomp.quantize.convert import convert
 from tinycomp.quantize.to_int8 import as_inputs
@@ -41,23 +42,36 @@ def paired(graph: Graph, name: str, scale: float, dtype: DType) -> Graph:
     return replace(graph, tensors=tensors, nodes=(*nodes[:at], *pair, *nodes[at:]), outputs=outputs)
 
 
-def trained(dtype: DType = "int8") -> tuple[Graph, dict[str, float]]:
+def faked(graph: Graph, name: str, scale: float) -> Graph:
+    """The graph with a FAKE_QUANT where `paired` has a pair, to the steps of uint8 with the zero point 131."""
+    made = paired(graph, name, scale, "uint8")
+    pair = [n for n in made.nodes if n.name in (f"{name}_quantize", f"{name}_back")]
+    held = made.tensors[f"{name}_q"]
+    low = -held.zero_point * held.scale
+    one = Node(f"{name}_fake", FakeQuant(low, low + 255 * held.scale), pair[0].inputs, pair[1].outputs)
+    return apply(made, Edit(remove=tuple(pair), insert=(one,)))
+
+
+def trained(dtype: DType | None = "int8") -> tuple[Graph, dict[str, float]]:
     """A network with pairs behind its input, each layer and its output, and the scales by the names that stay."""
     graph = residual(softmax=False)
     names = [*graph.inputs, *(n.outputs[0] for n in graph.nodes if n.op not in ("average_pool2d", "reshape"))]
     scales = {name: 0.01 + 0.003 * k for k, name in enumerate(names)}
     last = graph.outputs[0]
     for name, scale in scales.items():
-        graph = paired(graph, name, scale, dtype)
+        graph = paired(graph, name, scale, dtype) if dtype else faked(graph, name, scale)
     return graph, {f"{name}_dq" if name == last else name: scale for name, scale in scales.items()}
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", None])
 def test_every_range_is_kept_exactly_and_nothing_else_is_tried(dtype):
     graph, scales = trained(dtype)
     made = convert(graph, data_for(graph))
+    rel = 0.0 if dtype else 1e-6  # FAKE_QUANT states the ends of the range, which float32 rounds
     kept = {name: made.graph.tensors[name].quant for name in scales}
-    assert kept == {name: Quant((scale,), (3,)) for name, scale in scales.items()}
+    assert {name: q and (pytest.approx(q.scale[0], rel, abs=0), q.zero_point) for name, q in kept.items()} == {
+        name: (scale, (3,)) for name, scale in scales.items()
+    }
     assert made.bought == ()
     assert (made.graph.inputs, made.graph.outputs) == (graph.inputs, graph.outputs)
     assert {t.dtype for t in made.graph.tensors.values()} == {"int8", "int32"}

@@ -27,9 +27,9 @@ from tinycomp.rules.ties import TABLE
 # Operators that a graph keeps all channels around: they mix them without weights, or have no kernel.
 HELD = {
     "add_n", "arg_extreme", "batch_matmul", "batch_to_space", "broadcast_args", "cast", "cumsum", "delay",
-    "depth_to_space", "elementwise", "fill", "gather", "gather_nd", "l2_norm", "l2_pool2d", "log_softmax", "lstm",
-    "mirror_pad", "one_hot", "pack", "pairwise", "range", "reduce", "resize_bilinear", "resize_nearest", "reverse",
-    "select", "shape", "softmax", "space_to_batch", "space_to_depth", "split", "strided_slice", "tile",
+    "depth_to_space", "elementwise", "fake_quant", "fill", "gather", "gather_nd", "l2_norm", "l2_pool2d", "log_softmax",
+    "lstm", "mirror_pad", "one_hot", "pack", "pairwise", "range", "reduce", "resize_bilinear", "resize_nearest",
+    "reverse", "select", "shape", "softmax", "space_to_batch", "space_to_depth", "split", "strided_slice", "tile",
     "transpose_conv", "unpack",
 }  # fmt: skip
 

@@ -108,7 +108,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     zero = 0 if xt.dtype == "float32" else xt.zero_point
     wide = np.float32 if xt.dtype == "float32" else requant.exact_float(xt.dtype, w)
     real = x.astype(wide) - wide(zero)
-    seen = window.windows(real, (w.shape[1], w.shape[2]), a.stride, a.dilation, a.padding, 0)
+    seen = np.asarray(window.windows(real, (w.shape[1], w.shape[2]), a.stride, a.dilation, a.padding, 0), wide)
     parts = np.split(seen, groups, axis=5) if groups > 1 else [seen]
     w = hybrid.real(wt, w) if xt.dtype == "float32" else w
     kernels = np.split(w.astype(wide), groups, axis=0) if groups > 1 else [w.astype(wide)]

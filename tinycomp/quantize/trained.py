@@ -1,4 +1,4 @@
-"""Ranges that a model was trained with: QUANTIZE followed by DEQUANTIZE, as converters write fake quantization.
+"""Ranges that a model was trained with: QUANTIZE followed by DEQUANTIZE, or FAKE_QUANT, as converters write it.
 
 Such a pair only rounds its float32 input to 256 steps. It is taken out, and the tensor keeps the steps as int8.
 """
@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from tinycomp.ir import Graph, Node, Quant, pruned
+from tinycomp.ir import Graph, Node, Quant, apply, pruned
+from tinycomp.ops import fake_quant
 from tinycomp.ops.dequantize import Dequantize, grid
+from tinycomp.ops.fake_quant import FakeQuant
 from tinycomp.ops.quantize import Quantize
 
 
@@ -23,6 +25,7 @@ class Trained(NamedTuple):
 
 def without_pairs(graph: Graph) -> Trained:
     """Take out every pair. The graph's inputs and outputs keep their names."""
+    graph = apply(graph, *(fake_quant.expand(n, graph) for n in graph.nodes if isinstance(n.attrs, FakeQuant)))
     quants: dict[str, Quant] = {}
     while (first := next((n for n in graph.nodes if _starts_pair(n, graph)), None)) is not None:
         x, held = first.inputs[0], graph.out(first)

@@ -14,9 +14,8 @@ import numpy as np
 from tinycomp import ir, ops
 from tinycomp.errors import BadInput, TinycompError, Unsupported
 from tinycomp.ir import Graph, Node, Tensor
-from tinycomp.ops import dequantize
 from tinycomp.ops.base import Codec, Source
-from tinycomp.ops.dequantize import Dequantize
+from tinycomp.ops.fake_quant import trained_steps
 from tinycomp.ops.reshape import Reshape
 from tinycomp.tflite import tensors as convert
 from tinycomp.tflite.facts import OperatorFacts, Survey, missing, notes, tensor_facts
@@ -383,8 +382,8 @@ def _fold(reading: _Reading, op: FileOperator, node: Node, graph: Graph) -> None
         value = value.view()
         value.flags.writeable = False
         # What training left of a constant's 256 steps stays known, so that quantizing can keep them.
-        steps = dequantize.grid(graph.ins(node)[0]) if isinstance(node.attrs, Dequantize) else t.quant
-        _settle(reading, index, replace(t, data=value, quant=steps if t.elements > 1 else t.quant))
+        steps = trained_steps(node, graph) if t.elements > 1 else None
+        _settle(reading, index, replace(t, data=value, quant=steps or t.quant))
 
 
 def _settle(reading: _Reading, index: int, t: Tensor) -> None:
