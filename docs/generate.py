@@ -36,7 +36,8 @@ def commands() -> str:
 
 def boards() -> str:
     """The boards with usable memory, and the notes of each."""
-    known = [tables.board_facts(board) for board in load_boards().values()]
+    every = load_boards()
+    known = [tables.board_facts(board) for board in every.values()]
     rows = [
         (f"[{b['id']}](#{b['id']})", b["core"], f"{b['clock_hz'] / 1e6:g}", *(
             "–" if r is None else f"{r['usable']:,}" for r in (_region(b, "flash"), _region(b, "sram"))
@@ -51,7 +52,8 @@ def boards() -> str:
     for b in known:
         regions = [(r["name"], f"{r['size']:,}", f"{r['usable']:,}", r["source"]) for r in b["regions"]]
         parts += [f"## {b['id']}", b["title"] + ".", _table(("region", "bytes", "usable", "source"), regions)]
-        parts += ["\n".join(f"- {note}" for note in b["notes"])] if b["notes"] else []
+        notes = (*b["notes"], f"Energy: {tables.energy_words(every[b['id']])}")
+        parts += ["\n".join(f"- {note}" for note in notes)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -35,6 +35,7 @@ def test_compile_look_write_and_verify(tmp_path):
     assert made.require_fit() is made
     assert f"{made.report['arena_bytes']}" in made.sources["digits.h"]
     assert str(made).startswith("digits.tflite fits esp32")
+    assert repr(made) == f"<tinycomp.Result: {made}>"
     folder = made.write(tmp_path / "firmware")
     assert (folder / "report.html").read_text() == made.html
     assert tinycomp.verify(folder, cases=3).cases == 3

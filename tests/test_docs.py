@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from docs import generate, screenshots
+from tests.emulated import needs_tools
 from tests.support import needs_cc
 from tests.test_html import DIGITS
 from tinycomp import build, cli, frontend
@@ -21,6 +24,7 @@ from tinycomp.target import load_boards
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 EXAMPLES = ROOT / "examples"
+KEYWORDS = EXAMPLES / "keywords" / "keywords.tflite"
 WRITTEN = sorted([*DOCS.rglob("*.md"), *EXAMPLES.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 IDS = [str(p.relative_to(ROOT)) for p in WRITTEN]
 
@@ -82,13 +86,29 @@ def test_generated_tables_have_as_many_cells_in_every_line(path):
 
 
 @needs_cc
-def test_the_camera_example_compiles_against_a_pushed_build(tmp_path):
-    made = build.compile_model(frontend.load(DIGITS), build.Options(board="esp32s3", stream="push"))
-    (tmp_path / "digits.h").write_text(made.sources["digits.h"])
-    (snippet,) = re.findall(r"```c\n(.*?)```", (DOCS / "howto" / "camera.md").read_text(), re.DOTALL)
-    (tmp_path / "camera.c").write_text(snippet)
-    command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "camera.c"]
-    subprocess.run(command, cwd=tmp_path, check=True)
+@pytest.mark.parametrize(("page", "model"), [("camera", DIGITS), ("microphone", KEYWORDS)])
+def test_the_c_of_a_how_to_compiles_against_a_pushed_build(page: str, model: Path, tmp_path: Path):
+    made = build.compile_model(frontend.load(model), build.Options(board="esp32s3", stream="push"))
+    (tmp_path / f"{made.name}.h").write_text(made.sources[f"{made.name}.h"])
+    (snippet,) = re.findall(r"```c\n(.*?)```", (DOCS / "howto" / f"{page}.md").read_text(), re.DOTALL)
+    (tmp_path / "snippet.c").write_text(snippet)
+    command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-I", str(EXAMPLES / "app"), "-fsyntax-only"]
+    subprocess.run([*command, "snippet.c"], cwd=tmp_path, check=True)
+
+
+@needs_cc
+@pytest.mark.slow
+def test_the_commands_of_the_first_ten_minutes_run_in_their_order(tmp_path: Path, monkeypatch):
+    needs_tools(load_boards()["nucleo_l4r5zi"])
+    shutil.copy(DIGITS, tmp_path / "model.tflite")
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"^\$ tinycomp (.*)$", (DOCS / "index.md").read_text(), re.MULTILINE)
+    needs_a_board = [line for line in shown if line.startswith("flash") or "--on device" in line]
+    assert len(needs_a_board) == 2
+    for line in shown:
+        if line not in needs_a_board and not line.startswith("boards"):  # seconds, and tests/test_commands.py has it
+            done = CliRunner().invoke(cli.main, line.split())
+            assert done.exit_code == 0, (line, done.output)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is missing: pip install '.[docs]'")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import html as escape
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,11 @@ from tinycomp.quantize.files import Pixels
 from tinycomp.report import html, text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished compilation, in memory until `write`."""
 
-    build: builder.Build = field(repr=False)
+    build: builder.Build
 
     @property
     def report(self) -> Mapping[str, Any]:
@@ -69,6 +69,10 @@ class Result:
     def __str__(self) -> str:
         """The report's headline."""
         return text.headline(self.report)
+
+    def __repr__(self) -> str:
+        """The same, for the interactive prompt."""
+        return f"<tinycomp.Result: {self}>"
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, so that its styles leave the notebook alone."""

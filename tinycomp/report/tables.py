@@ -28,6 +28,12 @@ def board_facts(board: Board) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def energy_words(board: Board) -> str:
+    """What is known of a board's energy, and from where."""
+    e = board.energy
+    return f"{e.uj_per_mcycle:g} µJ per Mcycle ({e.least:g} to {e.most:g}); {e.source}" if e else "not known"
+
+
 def board_sections(boards: Sequence[Board], detailed: bool) -> list[Section]:
     """One line a board, or everything about one."""
     rows = tuple(
@@ -42,10 +48,8 @@ def board_sections(boards: Sequence[Board], detailed: bool) -> list[Section]:
         return [summary]
     board = boards[0]
     regions = tuple((r.name, number(r.size), number(r.usable), r.source) for r in board.regions)
-    e = board.energy
-    energy = f"{e.uj_per_mcycle:g} µJ per Mcycle ({e.least:g} to {e.most:g}); {e.source}" if e else "not known"
     features = ", ".join(sorted(board.core.features))
-    facts = (board.title, f"core features: {features}", f"energy: {energy}", *board.notes)
+    facts = (board.title, f"core features: {features}", f"energy: {energy_words(board)}", *board.notes)
     return [
         summary,
         Section("Memory (bytes)", ("region", "size", "usable", "source"), "<>><", regions),
