@@ -93,11 +93,11 @@ def test_a_file_keeps_four_bits(op):
 
 
 def test_weights_stay_packed_in_flash():
-    graph = narrowed(test_conv2d.convolution(4, 4, 32, 16, (1, 1), (1, 1), (1, 1), 1, "relu"))
+    graph = narrowed(test_conv2d.convolution(4, 4, 64, 16, (1, 1), (1, 1), (1, 1), 1, "relu"))
     for features in (frozenset[str](), frozenset({"dsp"}), frozenset({"thumb1"}), frozenset({"mve", "dsp"})):
         program = lower(graph, Recipe(), features)
-        assert program.weights_bytes == 16 * 32 // 2
-        assert program.constants_bytes < 16 * 32
+        assert program.weights_bytes == 16 * 64 // 2
+        assert program.constants_bytes < 16 * 64
 
 
 @pytest.mark.parametrize(
