@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 FLAGS ?=
+EXTRAS ?= dev
 SECONDS ?= 60
 SEED ?= 0
 find-python = for p in python3.11 python3.12 python3.13 python3; do \
@@ -15,7 +16,7 @@ PYTHON ?= $(shell $(find-python))
 help:
 	@echo "make demo    build the example model for an ESP32, run its C here and in an emulator, compare with the reference"
 	@echo "make example-NAME   an example on its emulated board: anomaly, camera, gesture, keywords; make examples: all"
-	@echo "make test    ruff, pyright, every test (FLAGS=... goes to pytest)"
+	@echo "make test    ruff, pyright, every test (FLAGS=... goes to pytest; EXTRAS=dev,train tests with TensorFlow too)"
 	@echo "make quick   the tests that are not slow, for the inner loop"
 	@echo "make lint    ruff and pyright alone"
 	@echo "make fuzz    mutated model files for SECONDS=60 (SEED=0): each is refused with a reason or built soundly"
@@ -69,7 +70,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS)]'
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/python:
