@@ -15,7 +15,9 @@ from tinycomp.interpret import run
 from tinycomp.ir import DType, Edit, Graph, Node, Quant, Tensor, apply
 from tinycomp.ops.dequantize import Dequantize
 from tinycomp.ops.fake_quant import FakeQuant
+from tinycomp.ops.fully_connected import FullyConnected
 from tinycomp.ops.quantize import Quantize
+from tinycomp.quantize import weights
 from tinycomp.quantize.convert import convert
 from tinycomp.quantize.to_int8 import as_inputs
 from tinycomp.quantize.trained import without_pairs
@@ -151,3 +153,27 @@ def test_constants_are_quantized_per_channel_and_back_when_a_file_is_read():
     found = run(Graph("g", tensors, (node,), (), ("out",)), [])["out"]
     wanted = np.clip(np.round(w / np.array(quant.scale, np.float32)[:, None]) + 128, 0, 255)
     np.testing.assert_array_equal(found, wanted)
+
+
+def test_chains_of_pairs_are_taken_out_and_both_ends_keep_their_names():
+    ends = [Tensor(f"t{k}", (1, 4), "float32") for k in range(4)]
+    held = [Tensor(f"q{k}", (1, 4), "int8", Quant((0.1 + k,), (k,))) for k in range(3)]
+    first = [Node(f"quantize_{k}", Quantize(), (f"t{k}",), (f"q{k}",)) for k in range(3)]
+    second = [Node(f"back_{k}", Dequantize(), (f"q{k}",), (f"t{k + 1}",)) for k in range(3)]
+    nodes = [node for pair in zip(first, second, strict=True) for node in pair]
+    graph = Graph("g", {t.name: t for t in (*ends, *held)}, tuple(nodes), ("t0",), ("t3",))
+    found = without_pairs(graph)
+    assert [n.name for n in found.graph.nodes] == ["quantize_2", "back_2"]
+    assert (found.graph.inputs, found.graph.outputs) == (("t0",), ("t3",))
+    assert found.quants == {"t0": Quant((0.1,), (0,))}
+
+
+def test_one_scale_for_dense_weights_is_not_many_because_training_had_many():
+    quant = Quant((0.013, 0.02), (0, 0))
+    w = Tensor("w", (2, 2), "float32", quant, np.float32([[0.013, 0.13], [0.02, -0.2]]))
+    b = Tensor("b", (2,), "float32", None, np.zeros(2, np.float32))
+    ends = (Tensor(name, (1, 2), "float32") for name in ("x", "y"))
+    node = Node("dense", FullyConnected(), ("x", "w", "b"), ("y",))
+    found = weights.layer_of(node, Graph("g", {t.name: t for t in (*ends, w, b)}, (node,), ("x",), ("y",)))
+    assert weights.scales(found, 0.05, 0.1).tolist() == [0.013, 0.02]
+    assert np.ptp(weights.scales(found, 0.05, 0.1, per_channel=False)) == 0

@@ -26,35 +26,41 @@ class Trained(NamedTuple):
 def without_pairs(graph: Graph) -> Trained:
     """Take out every pair. The graph's inputs and outputs keep their names."""
     graph = apply(graph, *(fake_quant.expand(n, graph) for n in graph.nodes if isinstance(n.attrs, FakeQuant)))
+    root: dict[str, str] = {}  # of what a pair gives back: the tensor that the pair, or the first of many, rounds
+    label: dict[str, str] = {}  # of a root that an output is taken from: the output's name
     quants: dict[str, Quant] = {}
-    while (first := next((n for n in graph.nodes if _starts_pair(n, graph)), None)) is not None:
-        x, held = first.inputs[0], graph.out(first)
-        steps = grid(held)
-        assert steps is not None  # else it starts no pair
+    gone: set[str] = set()
+    ends = {*graph.inputs, *graph.results, *(s.before for s in graph.states)}
+    for node in graph.nodes:
+        steps = _pair_steps(node, graph)
+        if steps is None:
+            continue
+        x = root.get(node.inputs[0], node.inputs[0])
+        back = graph.consumers(node.outputs[0])
+        named = [n.outputs[0] for n in back if n.outputs[0] in ends]
+        if len(named) + (x in ends or x in label) > 1:  # what is an input and an output at once needs both names
+            continue
+        label.update((x, name) for name in named)
+        root.update((n.outputs[0], x) for n in back)
         quants.setdefault(x, steps)
-        copies = {n.outputs[0] for n in graph.consumers(held.name)}
-        name = next((name for name in graph.outputs if name in copies), x)
-        names = {**dict.fromkeys(copies, name), x: name}
-        quants = {names.get(n, n): q for n, q in quants.items()}
-        graph = _renamed(graph, names, {first.name, *(n.name for n in graph.consumers(held.name))})
-    return Trained(graph, quants)
+        gone.update((node.name, *(n.name for n in back)))
+    names = {**label, **{name: label.get(x, x) for name, x in root.items()}}
+    return Trained(_renamed(graph, names, gone), {label.get(x, x): q for x, q in quants.items()})
 
 
-def _starts_pair(node: Node, graph: Graph) -> bool:
-    """A QUANTIZE of float32 that is only ever turned back. What is an input and an output at once needs both names."""
+def _pair_steps(node: Node, graph: Graph) -> Quant | None:
+    """int8 parameters of a QUANTIZE of float32 whose integers are only ever turned back."""
     if not isinstance(node.attrs, Quantize) or graph.ins(node)[0].dtype != "float32":
-        return False
+        return None
     held, readers = graph.out(node), graph.consumers(node.outputs[0])
-    if grid(held) is None or held.name in graph.outputs or not readers:
-        return False
-    if any(not isinstance(n.attrs, Dequantize) for n in readers):
-        return False
-    ends = [n for n in (node.inputs[0], *(r.outputs[0] for r in readers)) if n in (*graph.inputs, *graph.outputs)]
-    return len(ends) < 2
+    alone = readers and held.name not in graph.results and all(isinstance(n.attrs, Dequantize) for n in readers)
+    return grid(held) if alone else None
 
 
 def _renamed(graph: Graph, names: Mapping[str, str], without: set[str]) -> Graph:
     """The graph without some nodes, and with other names for some tensors."""
+    if not without:
+        return graph
     nodes = tuple(
         replace(n, inputs=tuple(names.get(i, i) for i in n.inputs), outputs=tuple(names.get(o, o) for o in n.outputs))
         for n in graph.nodes

@@ -72,8 +72,9 @@ def scales(layer: Layer, scale_x: float, scale_out: float, per_channel: bool = T
     Weights that lie on a grid keep its scales, if these hold the bias.
     """
     most = scale_x * layer.numbers.bias_top
-    if layer.grid is not None and bool((np.abs(layer.bias) <= most * layer.grid).all()):
-        return layer.grid
+    grid = layer.grid if per_channel or layer.grid is None or np.ptp(layer.grid) == 0 else None
+    if grid is not None and bool((np.abs(layer.bias) <= most * grid).all()):
+        return grid
     largest = np.abs(layer.weights).max(axis=1) / layer.numbers.top
     found = np.maximum(largest, np.abs(layer.bias) / most)
     empty = largest == 0  # the bias alone: any scale that resolves it
