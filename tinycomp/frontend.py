@@ -70,7 +70,9 @@ def named(model: Model) -> Generator[None]:
 def front(model: Model, reference: Reference = "tflm") -> Front:
     """The model's graph before and after the exact passes. Raises BadInput, Unsupported."""
     with named(model):
-        source = replace(reader.read(model.data, model.name), reference=reference)
+        source = reader.read(model.data, model.name)
+    if source.reference == "tflm":  # a file that says litert leaves no choice
+        source = replace(source, reference=reference)
     if not source.inputs:
         raise BadInput("has no inputs, so that its outputs are constants and nothing is left to run", where="the model",
                        fix="export it with its input layer")  # fmt: skip

@@ -25,6 +25,7 @@ class Source(NamedTuple):
 
     options: the fields of the operator's options table under their schema names (stride_h, …); {} where absent.
     inputs: None where an optional input is missing. Constants carry data.
+    unsigned: the file computes in uint8; the tensors are int8 here, 128 taken off values and zero points.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Source(NamedTuple):
     options: Mapping[str, Any]
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
+    unsigned: bool = False
 
     def input(self, i: int) -> Tensor:
         """Input i. Raises BadInput where the file leaves it out."""

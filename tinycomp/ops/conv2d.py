@@ -26,6 +26,7 @@ from tinycomp.ops import (
     int16,
     requant,
     swar,
+    wide_weights,
     window,
 )
 from tinycomp.ops.base import (
@@ -75,6 +76,7 @@ def _read(source: Source) -> Parsed:
 
 def _write(node: Node, graph: Graph) -> Written:
     a, (x, w, _) = attrs(node), graph.ins(node)
+    wide_weights.require_writable(node, graph)
     scheme = window.scheme_of((x.shape[1], x.shape[2]), (w.shape[1], w.shape[2]), a.stride, a.dilation, a.padding)
     if scheme is None:
         raise Unsupported(f"padding {a.padding} has no name in TFLite (SAME and VALID do)", where=node.name,
@@ -95,6 +97,11 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     requant.require_weights(f"{node.name} (conv2d)", x, w, b, graph.out(node), axis=0)
     if x.dtype == "int16":
         int16.require_weighted(node, graph, 0, int16.rounding(b), narrow=True)
+    if wide_weights.is_wide(node, graph):
+        wide_weights.require_span(f"{node.name} (conv2d)", w)
+        if x.shape[3] != w.shape[3]:
+            raise Unsupported("has groups of channels and weights of uint8", where=f"{node.name} (conv2d)",
+                              fix="export the model as full-integer int8")  # fmt: skip
     top, bottom, left, right = a.padding
     h = window.output_size(x.shape[1], w.shape[1], a.stride[0], a.dilation[0], top, bottom)
     wide = window.output_size(x.shape[2], w.shape[2], a.stride[1], a.dilation[1], left, right)
@@ -164,6 +171,18 @@ def _lower(node: Node, graph: Graph) -> Leaf:
     return Leaf(params, numbers, (Const("weights", w.data), Const("bias", bias), *requant.requant_consts(m)))
 
 
+def _lower_wide(node: Node, graph: Graph) -> Leaf:
+    """Weights in the file's order, [O][kh][kw][C]."""
+    a, (x, w, _), out = attrs(node), graph.ins(node), graph.out(node)
+    low, high = qmath.activation_range(a.activation, out.dtype, out.scale, out.zero_point)
+    numbers = {
+        "in_w": x.shape[2], "in_c": x.shape[3], "out_w": out.shape[2], "out_c": out.shape[3], "kw": w.shape[2],
+        "stride": a.stride[1], "dilation": a.dilation[1], "left": a.padding[2], "low": low, "high": high,
+    }  # fmt: skip
+    params = {"kh": w.shape[1], "edges": _edges(node, graph), "requantize": "requantize"}
+    return wide_weights.leaf(node, graph, 0, params, numbers)
+
+
 def _walk(node: Node) -> conv2d_dsp.Walk:
     a = attrs(node)
     return conv2d_dsp.Walk(a.stride[1], a.dilation[1], a.padding[2], a.activation)
@@ -225,6 +244,7 @@ OPERATOR = Operator(
         *restricted(_INT8, _is_int8),
         *conv2d_int4.rows(_walk),
         *conv2d_int16.rows(_walk),
+        Kernel("wide_weights", _lower_wide, wide_weights.is_wide, helpers=wide_weights.HELPERS),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),
     macs=_macs,

@@ -13,7 +13,7 @@ import numpy as np
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Access, Taps
-from tinycomp.ops import depthwise_dsp, depthwise_mve, depthwise_portable, hybrid, int16, requant, window
+from tinycomp.ops import depthwise_dsp, depthwise_mve, depthwise_portable, hybrid, int16, requant, wide_weights, window
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 from tinycomp.ops.depthwise_attrs import DepthwiseConv2D, attrs, kernel_size, reduces
 
@@ -45,6 +45,7 @@ def _read(source: Source) -> Parsed:
 def _write(node: Node, graph: Graph) -> Written:
     a, (x, w, _) = attrs(node), graph.ins(node)
     size = (x.shape[1], x.shape[2])
+    wide_weights.require_writable(node, graph)
     options = {
         "padding": window.named_scheme(node.name, size, kernel_size(w), a.stride, a.dilation, a.padding),
         "stride_h": a.stride[0], "stride_w": a.stride[1], "depth_multiplier": w.shape[3] // x.shape[3],
@@ -63,6 +64,8 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     requant.require_weights(_where(node), x, w, b, graph.out(node), axis=3)
     if x.dtype == "int16":
         int16.require_weighted(node, graph, 3, int16.rounding(b))
+    if wide_weights.is_wide(node, graph):
+        wide_weights.require_span(_where(node), w)
     size = (x.shape[1], x.shape[2])
     rows, columns = window.positions(_where(node), size, kernel_size(w), a.stride, a.dilation, a.padding)
     return (((x.shape[0], rows, columns, w.shape[3]), x.dtype),)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycomp.ir import Graph, Node
 from tinycomp.kernel import Const, Kernel, Leaf
-from tinycomp.ops import hybrid, int4, int16, requant, window
+from tinycomp.ops import hybrid, int4, int16, requant, wide_weights, window
 from tinycomp.ops.base import c_type
 from tinycomp.ops.depthwise_attrs import SUM_BYTES, attrs, is_int8, kernel_size, numbers, reduces
 
@@ -155,6 +155,13 @@ def _together(multiplier: int) -> int:
     return 4 if multiplier % 4 == 0 or multiplier == 1 else 2 if multiplier % 2 == 0 else 1
 
 
+def _lower_wide(node: Node, graph: Graph) -> Leaf:
+    """Weights in the file's order, [kh][kw][O]."""
+    params = {"kh": graph.ins(node)[1].shape[1], "edges": _edges(node, graph),
+              "expands": graph.out(node).shape[3] != graph.ins(node)[0].shape[3]}  # fmt: skip
+    return wide_weights.leaf(node, graph, 3, params, numbers(node, graph) | _walk(node, graph))
+
+
 def _lower_float(node: Node, graph: Graph) -> Leaf:
     """Weights stay as in the file, [kh][kw][O]."""
     a, (_, w, b) = attrs(node), graph.ins(node)
@@ -182,6 +189,7 @@ KERNELS = (
     Kernel("portable", _lower_portable, _by_window, helpers=_INT8_HELPERS),
     Kernel("int4_columns", _lower_int4_columns, _by_packed_column, helpers=int4.HELPERS),
     Kernel("int4", _lower_int4, int4.is_int4, helpers=int4.HELPERS),
+    Kernel("wide_weights", _lower_wide, wide_weights.is_wide, helpers=wide_weights.HELPERS),
     Kernel("int16", _lower_int16, int16.is_int16, helpers=int16.HELPERS),
     Kernel("float", _lower_float, lambda n, g: g.ins(n)[0].dtype == "float32"),
 )

@@ -19,7 +19,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, Param, restricted, rowwise, whole
-from tinycomp.ops import dot, hybrid, int4, int4_dsp, int16, mve, requant, swar
+from tinycomp.ops import dot, hybrid, int4, int4_dsp, int16, mve, requant, swar, wide_weights
 from tinycomp.ops.base import (
     ACTIVATIONS,
     Codec,
@@ -70,6 +70,7 @@ def _read(source: Source) -> Parsed:
 
 def _write(node: Node, graph: Graph) -> Written:
     a = attrs(node)
+    wide_weights.require_writable(node, graph)
     options = {"keep_num_dims": a.keep_dims, "fused_activation_function": ACTIVATIONS.index(a.activation)}
     return Written(options, node.inputs)
 
@@ -83,6 +84,8 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     requant.require_weights(_where(node), x, w, b, graph.out(node), axis=0)
     if x.dtype == "int16":
         int16.require_weighted(node, graph, 0, _rounding(node, graph))
+    if wide_weights.is_wide(node, graph):
+        wide_weights.require_span(_where(node), w)
     return ((_shape(x.shape, w, a), x.dtype),)
 
 
@@ -164,6 +167,17 @@ def _lower_int4(node: Node, graph: Graph) -> Leaf:
     params = {**made.params, "once": _rounds_once(graph), "odd": inner % 2 == 1}
     consts = (Const("weights", int4.packed(w.data)), *made.consts[1:])
     return Leaf(params, {**made.numbers, "run_bytes": -(-inner // 2)}, consts)
+
+
+def _lower_wide(node: Node, graph: Graph) -> Leaf:
+    """Weights in the file's order, [O][K]; vectors are the pixels of a convolution of one tap."""
+    w, out = graph.ins(node)[1], graph.out(node)
+    low, high = qmath.activation_range(attrs(node).activation, out.dtype, out.scale, out.zero_point)
+    vectors = _vectors(node, graph)
+    numbers = {"in_w": vectors, "in_c": w.shape[1], "out_w": vectors, "out_c": w.shape[0], "kw": 1, "stride": 1,
+               "dilation": 1, "left": 0, "low": low, "high": high}  # fmt: skip
+    rescale = "requantize_once" if _rounds_once(graph) else "requantize"
+    return wide_weights.leaf(node, graph, 0, {"kh": 1, "edges": False, "requantize": rescale}, numbers)
 
 
 def _takes_int4_dsp(node: Node, graph: Graph) -> bool:
@@ -298,6 +312,7 @@ OPERATOR = Operator(
         *restricted(_INT8, _is_int8),
         Kernel("int4_dsp", _lower_int4_dsp, _takes_int4_dsp, int4_dsp.DSP, int4_dsp.DENSE_HELPERS),
         Kernel("int4", _lower_int4, int4.is_int4, helpers=(*int4.HELPERS, "requantize_once")),
+        Kernel("wide_weights", _lower_wide, wide_weights.is_wide, helpers=(*wide_weights.HELPERS, "requantize_once")),
         Kernel("int16", _lower_int16, int16.is_int16, helpers=int16.HELPERS),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),

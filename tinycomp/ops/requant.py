@@ -13,8 +13,8 @@ from tinycomp.kernel import Const
 
 # What convolutions and dense layers take: dtypes of input, weights and output.
 WEIGHTED: list[tuple[DType, ...]] = [
-    ("int8", "int8", "int8"), ("int8", "int4", "int8"), ("int16", "int8", "int16"), ("float32", "float32", "float32"),
-    ("float32", "int8", "float32"),
+    ("int8", "int8", "int8"), ("int8", "int4", "int8"), ("int8", "int16", "int8"), ("int16", "int8", "int16"),
+    ("float32", "float32", "float32"), ("float32", "int8", "float32"),
 ]  # fmt: skip
 
 # twice: `qmath.requantize`; once: as LiteRT's dense layers do; wide: of 64 bits, beside int16.

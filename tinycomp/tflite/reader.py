@@ -18,6 +18,7 @@ from tinycomp.ops.base import Codec, Source
 from tinycomp.ops.fake_quant import trained_steps
 from tinycomp.ops.reshape import Reshape
 from tinycomp.tflite import tensors as convert
+from tinycomp.tflite import unsigned
 from tinycomp.tflite.facts import OperatorFacts, Survey, missing, notes, tensor_facts
 from tinycomp.tflite.file import MALFORMED, REEXPORT, File, FileOperator, Meter, parse
 from tinycomp.tflite.variables import BUILTINS, Variables, label
@@ -55,6 +56,8 @@ class _Reading:
         self.taken = {t.name for t in self.file.tensors}
         self.running.update(t.index for t in self.file.tensors if t.variable)
         self.variable = {t.name for t in self.file.tensors if t.variable}
+        self.unsigned = unsigned.computes(self.file)
+        self.weights = unsigned.weights(self.file)
         self.codecs = {c.builtin: (_title(o.name, c.builtin), c) for o in ops.OPERATORS.values() for c in o.codecs}
 
 
@@ -127,6 +130,8 @@ def _finished(reading: _Reading) -> Graph | None:
         fixed = {s.before: replace(graph.tensors[s.before], data=s.initial) for s in states if s.before == s.after}
         kept = tuple(s for s in states if s.before not in fixed)
         graph = ir.pruned(replace(graph, tensors={**graph.tensors, **fixed}, states=kept))
+        if reading.unsigned:
+            graph = unsigned.with_ends(graph, reading.file)
         ops.check(graph)
         return graph
     except TinycompError as error:
@@ -173,6 +178,8 @@ def _tensor(reading: _Reading, index: int, where: str) -> Tensor:
         runtime = index in reading.running or index in reading.writers
         try:
             made = convert.tensor(source, where, runtime=runtime, meter=reading.meter)
+            if reading.unsigned and unsigned.is_unsigned(source):
+                made = unsigned.signed(made, index in reading.weights)
         except _SAFE as error:
             raise _nonsense(where, error) from error
         except TinycompError:
@@ -232,6 +239,8 @@ def _understood(reading: _Reading, op: FileOperator, name: str, codec: Codec | N
         raise missing(reading.file, op)
     if codec.options and op.options_table and op.options_table != codec.options:
         raise BadInput(f"carries {op.options_table} where {codec.options} belong", where=where, fix=REEXPORT)
+    if reading.unsigned:
+        unsigned.require_known(reading.file, op, where)
     inputs = [_operand(reading, op, i, where) if i >= 0 else None for i in op.inputs]
     if not op.outputs or len(set(op.outputs)) < len(op.outputs):
         fault = "writes one tensor twice" if op.outputs else "has no output"
@@ -239,7 +248,7 @@ def _understood(reading: _Reading, op: FileOperator, name: str, codec: Codec | N
     outputs = [_result(reading, op, i, where) for i in op.outputs]
     if op.builtin == "DEQUANTIZE" and _widened(reading, op, inputs, outputs, where):
         return "folded"
-    parsed = codec.read(Source(name, op.builtin, op.options, tuple(inputs), tuple(outputs)))
+    parsed = codec.read(Source(name, op.builtin, op.options, tuple(inputs), tuple(outputs), reading.unsigned))
     names = tuple(_adopted(reading, t) for t in parsed.inputs)
     following = tuple(_following(reading, t, where) for t in parsed.carried)
     for t in parsed.inputs:
