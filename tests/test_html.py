@@ -18,11 +18,12 @@ from click.testing import CliRunner
 from docs import screenshots
 from tests.support import SHARED, needs_shared
 from tests.test_library import HOSTILE, small
-from tinycomp import build, frontend
+from tinycomp import build, frontend, on_boards
 from tinycomp.cli import main
 from tinycomp.ir import Graph
 from tinycomp.report import charts, html
 from tinycomp.report.encode import dumps
+from tinycomp.target import load_board
 from tinycomp.tflite import writer
 
 DIGITS = Path(__file__).resolve().parents[1] / "examples" / "digits" / "digits.tflite"
@@ -231,7 +232,6 @@ def test_the_encoder_writes_what_json_reads(value):
 
 # What a reader does, played in the page itself: hover the middle of a rectangle, sort by multiply-accumulates.
 PLAY = """
-const out = {};
 const map = document.querySelector("svg.map"), box = map.getBoundingClientRect();
 const arena = map.viewBox.baseVal.height, width = map.viewBox.baseVal.width;
 const shape = document.querySelector("path.shape");
@@ -248,7 +248,6 @@ const heads = [...document.querySelectorAll("#layers th")];
 const macs = heads.findIndex(h => h.textContent === "MACs");
 heads[macs].querySelector("button").click();
 out.sorted = [...document.querySelectorAll("#layers tbody tr")].map(r => Number(r.cells[macs].dataset.v));
-out.overflow = document.documentElement.scrollWidth - innerWidth;
 const channels = (colour) => colour.match(/\\d+/g).slice(0, 3).map((c) => {
   const s = c / 255;
   return s <= 0.04045 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4;
@@ -261,6 +260,22 @@ out.contrast = Math.min(...[...document.querySelectorAll("h1, p, a, td, .tile b,
   return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
 }));
 out.heights = [...document.querySelectorAll("svg")].map(s => s.getBoundingClientRect().height);
+"""
+# The same on the page of boards: sort by name downwards, then by RAM.
+PLAY_BOARDS = """
+const heads = [...document.querySelectorAll("th button")];
+const [name, ram] = ["board", "RAM"].map(t => heads.find(b => b.textContent === t));
+const rows = () => [...document.querySelectorAll("#boards tbody tr")];
+const column = ram.closest("th").cellIndex;
+name.click();
+name.click();
+out.names = rows().map(r => r.cells[0].textContent);
+ram.click();
+out.shares = rows().map(r => Number(r.cells[column].dataset.v));
+"""
+BEFORE = "const out = {};"
+AFTER = """
+out.overflow = document.documentElement.scrollWidth - innerWidth;
 const result = document.createElement("pre");
 result.id = "result";
 result.textContent = JSON.stringify(out);
@@ -268,11 +283,11 @@ document.body.append(result);
 """
 
 
-def play(page: Path, folder: Path, width: int, dark: bool) -> tuple[dict[str, Any], list[str]]:
-    """Run PLAY on the page in a headless Chromium; what it found, and what the console complained of."""
+def play(script: str, text: str, folder: Path, width: int, dark: bool = False) -> tuple[dict[str, Any], list[str]]:
+    """Run a script on a page in a headless Chromium; what it put into `out`, and what the console complained of."""
     played = folder / "played.html"
     frame = folder / "frame.html"
-    played.write_text(page.read_text().replace("</body>", f"<script>{PLAY}</script></body>"))
+    played.write_text(text.replace("</body>", f"<script>{BEFORE}{script}{AFTER}</script></body>"))
     # A window cannot be narrower than 500 pixels, a frame can.
     frame.write_text(f"""<iframe id="f" src="played.html" style="width:{width}px;height:800px;border:0"></iframe>
       <pre id="seen"></pre><script>onload = () => {{
@@ -291,8 +306,7 @@ def play(page: Path, folder: Path, width: int, dark: bool) -> tuple[dict[str, An
 @needs_chromium
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1200, True)])
 def test_in_a_browser_it_hovers_sorts_and_keeps_to_the_window_light_and_dark(digits, tmp_path, width, dark):
-    (tmp_path / "report.html").write_text(html.render(digits))
-    seen, complaints = play(tmp_path / "report.html", tmp_path, width, dark)
+    seen, complaints = play(PLAY, html.render(digits), tmp_path, width, dark)
     assert complaints == []
     assert (seen["shown"], seen["gone"]) == ("block", "none")
     assert seen["tip"].startswith(seen["tensor"])
@@ -303,6 +317,18 @@ def test_in_a_browser_it_hovers_sorts_and_keeps_to_the_window_light_and_dark(dig
     assert all(height > 20 for height in seen["heights"])
     assert (seen["paper"] < 0.05) if dark else (seen["paper"] > 0.9)
     assert seen["contrast"] >= 4.5  # what WCAG 2.2 asks of text, success criterion 1.4.3
+
+
+@needs_chromium
+def test_the_page_of_boards_sorts_in_a_browser_and_keeps_to_a_narrow_window(tmp_path):
+    boards = [load_board(name) for name in ("esp32", "pico", "emu_cortex_m3")]
+    text = on_boards.page("three", on_boards.fits(frontend.load(DIGITS), boards))
+    seen, complaints = play(PLAY_BOARDS, text, tmp_path, 390)
+    assert complaints == []
+    assert seen["names"] == ["pico", "esp32", "emu_cortex_m3"]
+    assert seen["shares"] == sorted(seen["shares"], reverse=True)
+    assert len(set(seen["shares"])) == 3
+    assert seen["overflow"] <= 0
 
 
 @needs_shared
