@@ -68,9 +68,7 @@ def _read(source: Source) -> Parsed:
     dilation = window.pair(source.options, "dilation_h_factor", "dilation_w_factor", where)
     kernel = weights.shape[1:3]
     padding = window.padding_of(source, (x.shape[1], x.shape[2]), (kernel[0], kernel[1]), stride, dilation)
-    bias = source.inputs[2] if len(source.inputs) > 2 else None
-    if bias is None:
-        bias = requant.zero_bias(f"{source.name}/bias", x, weights, weights.shape[0])
+    bias = requant.bias_of(source, 2, x, weights, weights.shape[0])
     return Parsed(Conv2D(stride, dilation, padding, source.activation()), (x, weights, bias))
 
 

@@ -36,9 +36,7 @@ def _read(source: Source) -> Parsed:
     stride = window.pair(source.options, "stride_h", "stride_w", where)
     dilation = window.pair(source.options, "dilation_h_factor", "dilation_w_factor", where)
     padding = window.padding_of(source, (x.shape[1], x.shape[2]), kernel_size(weights), stride, dilation)
-    bias = source.inputs[2] if len(source.inputs) > 2 else None
-    if bias is None:
-        bias = requant.zero_bias(f"{source.name}/bias", x, weights, weights.shape[3])
+    bias = requant.bias_of(source, 2, x, weights, weights.shape[3])
     return Parsed(DepthwiseConv2D(stride, dilation, padding, source.activation()), (x, weights, bias))
 
 

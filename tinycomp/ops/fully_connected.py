@@ -59,9 +59,7 @@ def _read(source: Source) -> Parsed:
         raise Unsupported("has shuffled weights", where=where, fix="export the model for a microcontroller")
     if len(weights.shape) != 2:
         raise BadInput(f"needs 2-D weights, found {list(weights.shape)}", where=where, fix="export the model again")
-    bias = source.inputs[2] if len(source.inputs) > 2 else None
-    if bias is None:
-        bias = requant.zero_bias(f"{source.name}/bias", x, weights, weights.shape[0])
+    bias = requant.bias_of(source, 2, x, weights, weights.shape[0])
     # On a matrix both forms are one; some exporters state the option and declare the other form's shape.
     shaped = x.shape[:-1] + weights.shape[:1]
     keep = len(shaped) != 2 and source.outputs[0].shape == shaped

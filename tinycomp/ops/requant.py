@@ -10,6 +10,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import NUMPY, Array, DType, Quant, Tensor
 from tinycomp.kernel import Const
+from tinycomp.ops.base import Source
 
 # What convolutions and dense layers take: dtypes of input, weights and output.
 WEIGHTED: list[tuple[DType, ...]] = [
@@ -29,8 +30,12 @@ class Multipliers(NamedTuple):
     shift: qmath.Int64
 
 
-def zero_bias(name: str, x: Tensor, weights: Tensor, channels: int) -> Tensor:
-    """The constant that stands for a bias which the file leaves out."""
+def bias_of(source: Source, index: int, x: Tensor, weights: Tensor, channels: int) -> Tensor:
+    """The input that holds the bias, or the constant that stands for one which the file leaves out."""
+    given = source.inputs[index] if len(source.inputs) > index else None
+    if given is not None:
+        return given
+    name = f"{source.name}/bias"
     if x.dtype == "float32":
         return Tensor(name, (channels,), "float32", None, np.zeros(channels, np.float32))
     scales = tuple(x.scale * s for s in weights.quant.scale) if weights.quant and x.quant else (1.0,)

@@ -60,9 +60,7 @@ def _read(source: Source) -> Parsed:
     stride = window.pair(source.options, "stride_h", "stride_w", where)
     kernel = weights.shape[1:3]
     padding = window.padding_of(source, (size[1], size[2]), (kernel[0], kernel[1]), stride, (1, 1))
-    bias = source.inputs[3] if len(source.inputs) > 3 else None
-    if bias is None:
-        bias = requant.zero_bias(f"{source.name}/bias", x, weights, weights.shape[0])
+    bias = requant.bias_of(source, 3, x, weights, weights.shape[0])
     return Parsed(TransposeConv((size[1], size[2]), stride, padding, source.activation()), (x, weights, bias))
 
 
