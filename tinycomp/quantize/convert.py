@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from tinycomp import ops
@@ -13,14 +13,16 @@ from tinycomp.quantize.accuracy import Accuracy, measure
 from tinycomp.quantize.calibrate import Progress, calibrate, stackable
 from tinycomp.quantize.data import Data
 from tinycomp.quantize.equalise import equalise
-from tinycomp.quantize.fit import Settings, fit, nearest
+from tinycomp.quantize.fit import Settings, fit, fit_alternatives, nearest
+from tinycomp.quantize.mixed import Ceiling, Choice, choose, weight_bytes
 from tinycomp.quantize.observe import Floats, Observer, Range, Statistics, minmax, ranges, wide_ranges
 from tinycomp.quantize.pools import pools_to_means
 from tinycomp.quantize.precision import Precision, precisions
 from tinycomp.quantize.prepare import prepare
-from tinycomp.quantize.scheme import reach, scheme
+from tinycomp.quantize.scheme import Scheme, reach, scheme
 from tinycomp.quantize.to_int8 import Io, to_int8
 from tinycomp.quantize.trained import without_pairs
+from tinycomp.quantize.weights import Integers
 from tinycomp.rewrite import PassRecord
 
 Correction = Literal["bias", "clip", "equalise", "mean", "round"]
@@ -44,6 +46,7 @@ WORK = 8e9  # multiply-accumulates of one run over the cases that layers are fit
 FEWEST_CASES = 32  # but no fewer cases,
 CASES_THAT_FIT, CASES_THAT_CHOOSE = 512, 128  # and no more; the second while corrections are tried
 UNLIKE = 8.0  # times larger or smaller than in training: other units
+CASES_THAT_COMPARE = 64  # the losses of layers
 POOR_DB, POOR_AGREEMENT = 15.0, 0.9  # below these the user is warned
 
 
@@ -54,7 +57,8 @@ class Options:
     io: dtype of inputs and outputs; None for int16 where everything is, else int8. corrections: which may be used.
     always: they are used whether they help or not. observer: for every tensor; None for minmax, mse under "clip".
     dense: scales of the weights of FULLY_CONNECTED. precision: what weighted layers compute in, int16 for all other
-    nodes too. layers: what other nodes compute in, by name.
+    nodes too. layers: what other nodes compute in, by name. ceiling: of the bytes of weights; as many layers as need be
+    get int4 weights, those of least loss.
     """
 
     io: Io | None = None
@@ -64,6 +68,7 @@ class Options:
     dense: Dense = "per-channel"
     precision: Precision = "int8"
     layers: Mapping[str, Precision] = field(default_factory=dict[str, Precision])
+    ceiling: Ceiling | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Bought:
 class Converted:
     """graph: the integer graph, in a form that a .tflite file can hold. accuracy: on all data. held_out: on cases that
     took no part in the fit, measured before the last fit to all; None where there were too few. bought: in the order
-    tried.
+    tried. choices: what each layer computes in, where that was chosen under a ceiling.
     """
 
     graph: Graph
@@ -89,6 +94,7 @@ class Converted:
     bought: tuple[Bought, ...]
     warnings: tuple[str, ...]
     passes: tuple[PassRecord, ...]
+    choices: tuple[Choice, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Plain data: `accuracy` of report.json."""
@@ -97,7 +103,8 @@ class Converted:
             {"name": b.name, "before_db": round(b.before_db, 2), "after_db": round(b.after_db, 2), "kept": b.kept}
             for b in self.bought
         ]
-        return {**self.accuracy.facts(), "held_out": held, "corrections": corrections}
+        chosen = [choice.facts() for choice in self.choices]
+        return {**self.accuracy.facts(), "held_out": held, "corrections": corrections, "precisions": chosen}
 
 
 @dataclass(frozen=True)
@@ -145,21 +152,18 @@ def convert(
     tried: list[Correction] = [
         name for name in CORRECTIONS if name in _usable(options, able, graph, bool(trained.quants))
     ]
-    steps = _Steps(report, len(tried) + 3)
+    steps = _Steps(report, len(tried) + (3 if options.ceiling is None else 4))
     fitting, judging = _split(data)
     halves = fitting is not judging
     fitting, judging = (_few(part, graph, CASES_THAT_CHOOSE) for part in (fitting, judging))
-    trials = _Trials(graph, fitting, options, trained.quants)
-    chosen: frozenset[Correction] = frozenset()
-    best = trials.attempt(chosen, steps.next("calibrating")).on(judging, _silent)
-    bought: list[Bought] = []
-    for name in tried:
-        progress = steps.next(f"trying {name}")
-        more: frozenset[Correction] = frozenset((*chosen, name))
-        made = trials.attempt(more, progress).on(judging, _silent)
-        kept = options.always or _helps(best, made)
-        bought.append(Bought(name, best.figure, made.figure, kept))
-        chosen, best = (more, made) if kept else (chosen, best)
+    trials, choices = _Trials(graph, fitting, options, trained.quants), tuple[Choice, ...]()
+    if options.ceiling is not None:
+        sizes = {name: size for name, size in weight_bytes(graph).items() if name not in options.layers}
+        losses = trials.losses_alone(frozenset(tried) - {"equalise"}, sizes, judging, steps.next("measuring layers"))
+        choices = choose(losses, sizes, options.ceiling.of(sum(sizes.values())))
+        options = replace(options, layers={**options.layers, **{c.layer: c.precision for c in choices}})
+        trials = trials.under(options)
+    chosen, best, bought = _corrected(trials, judging, tried, steps)
     last = _Trials(graph, data, options, trained.quants).attempt(chosen, steps.next("quantizing"))
     measuring = steps.next("measuring")
     accuracy = last.on(data, lambda done: measuring(done / len(data)))
@@ -167,7 +171,24 @@ def convert(
     held = best if halves else None
     warnings = (*data.warnings, *_unlike(graph, data, trained.quants),
                 *_warnings(last, accuracy, held, options, able or bool(trained.quants)))  # fmt: skip
-    return Converted(last.found, accuracy, held, tuple(bought), warnings, passes)
+    return Converted(last.found, accuracy, held, bought, warnings, passes, choices)
+
+
+def _corrected(
+    trials: _Trials, judging: Data, tried: Sequence[Correction], steps: _Steps
+) -> tuple[frozenset[Correction], Accuracy, tuple[Bought, ...]]:
+    """The corrections that help, each kept before the next is tried; how near they bring it, and what each bought."""
+    chosen: frozenset[Correction] = frozenset()
+    best = trials.attempt(chosen, steps.next("calibrating")).on(judging, _silent)
+    bought: list[Bought] = []
+    for name in tried:
+        progress = steps.next(f"trying {name}")
+        more: frozenset[Correction] = frozenset((*chosen, name))
+        made = trials.attempt(more, progress).on(judging, _silent)
+        kept = trials.options.always or _helps(best, made)
+        bought.append(Bought(name, best.figure, made.figure, kept))
+        chosen, best = (more, made) if kept else (chosen, best)
+    return chosen, best, tuple(bought)
 
 
 def _helps(before: Accuracy, after: Accuracy) -> bool:
@@ -232,24 +253,62 @@ class _Trials:
         self.able = stackable(graph, data.inputs)
         self.known: dict[frozenset[Correction], _Prepared] = {}
 
+    def under(self, options: Options) -> _Trials:
+        """Other options on what is known of the float graph."""
+        made = _Trials(self.graph, self.data, options, self.trained)
+        made.known.update(self.known)
+        return made
+
     def attempt(self, chosen: frozenset[Correction], progress: Callable[[float], None]) -> _Attempt:
         """Quantize with these corrections."""
-        graph, data, options = self.graph, self.data, self.options
-        wanted, seen, scale = self._prepared(chosen & {"mean", "equalise"})
+        made, plan, settings = self._planned(chosen)
         progress(0.3)
+        if settings.needs_data and self.able:
+            nodes, inputs = len(self.graph.nodes), _few(self.data, self.graph).inputs
+            layers = fit(made.graph, plan, inputs, settings, lambda done: progress(0.3 + 0.5 * done / nodes))
+        else:
+            layers = nearest(made.graph, plan, settings)
+        return self._attempt(made, plan, layers)
+
+    def losses_alone(
+        self, chosen: frozenset[Correction], names: Iterable[str], judging: Data, progress: Callable[[float], None]
+    ) -> dict[str, float]:
+        """The noise that each of these layers adds to the logits, relative to their power, as the only one in int4."""
+        made, plan, settings = self._planned(chosen)
+        other: dict[str, Precision] = dict.fromkeys(names, "int4")
+        narrow = replace(plan, precisions={**plan.precisions, **other})
+        if self.able:
+            settings = replace(settings, rounding="round" in self.options.corrections)
+            inputs = _few(self.data, self.graph).inputs
+            layers, beside = fit_alternatives(made.graph, plan, inputs, settings, other)
+        else:
+            layers, beside = (nearest(made.graph, p, settings) for p in (plan, narrow))
+        few = _few(judging, self.graph, CASES_THAT_COMPARE)
+
+        def noise(attempt: _Attempt) -> float:
+            return 10 ** (-attempt.on(few, _silent).sqnr_db / 10)
+
+        before, found = noise(self._attempt(made, plan, layers)), dict[str, float]()
+        for done, name in enumerate(other):
+            changed = replace(plan, precisions={**plan.precisions, name: "int4"})
+            found[name] = max(noise(self._attempt(made, changed, {**layers, name: beside[name]})) - before, 0.0)
+            progress((done + 1) / len(other))
+        return found
+
+    def _planned(self, chosen: frozenset[Correction]) -> tuple[_Prepared, Scheme, Settings]:
+        """The form of the float graph, its parameters, and what is done to layers."""
+        graph, data, options = self.graph, self.data, self.options
+        made = self._prepared(chosen & {"mean", "equalise"})
         ends = zip(graph.inputs, data.quants, strict=True)
         given = {n: q for n, q in ends if q and graph.tensors[n].dtype == "float32"} | dict(self.trained)
-        computed = precisions(wanted, options.layers, options.precision)
-        plan = scheme(wanted, _ranges(wanted, seen, chosen, options), given, computed, wide_ranges(seen))
-        io = options.io or ("int16" if options.precision == "int16" else "int8")
+        computed = precisions(made.graph, options.layers, options.precision)
+        found = _ranges(made.graph, made.seen, chosen, options)
         settings = Settings("round" in chosen, "bias" in chosen, "clip" in chosen, options.dense == "per-channel")
-        if settings.needs_data and self.able:
-            nodes = len(graph.nodes)
-            inputs = _few(data, graph).inputs
-            layers = fit(wanted, plan, inputs, settings, lambda done: progress(0.3 + 0.5 * done / nodes))
-        else:
-            layers = nearest(wanted, plan, settings)
-        return _Attempt(wanted, to_int8(wanted, plan, layers, io), scale)
+        return made, scheme(made.graph, found, given, computed, wide_ranges(made.seen)), settings
+
+    def _attempt(self, made: _Prepared, plan: Scheme, layers: Mapping[str, Integers]) -> _Attempt:
+        io = self.options.io or ("int16" if self.options.precision == "int16" else "int8")
+        return _Attempt(made.graph, to_int8(made.graph, plan, layers, io), made.scale)
 
     def _prepared(self, forms: frozenset[Correction]) -> _Prepared:
         """The float graph under these corrections, and what its tensors hold."""

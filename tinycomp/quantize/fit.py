@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -72,26 +72,42 @@ def fit(
     graph: the float graph, whose cases can be stacked. inputs: [cases, *shape] for each. progress: takes how many nodes
     are done.
     """
+    return {name: made for name, made, _ in _walk(graph, scheme, inputs, settings, {}, progress)}
+
+
+def fit_alternatives(
+    graph: Graph, scheme: Scheme, inputs: Sequence[Array], settings: Settings, other: Mapping[str, Precision]
+) -> tuple[dict[str, Integers], dict[str, Integers]]:
+    """What `fit` finds, and for the nodes of `other` the integers of that precision beside it, of the same inputs."""
+    found = list(_walk(graph, scheme, inputs, settings, other))
+    return {name: made for name, made, _ in found}, {name: made for name, _, made in found if made is not None}
+
+
+def _walk(
+    graph: Graph, scheme: Scheme, inputs: Sequence[Array], settings: Settings, other: Mapping[str, Precision],
+    progress: Progress = lambda done: None,
+) -> Iterator[tuple[str, Integers, Integers | None]]:  # fmt: skip
+    """Layer by layer its name and its integers, and those of another precision where there is one."""
     quantized = to_int8(graph, scheme, {})
     cases, size = len(inputs[0]), batch_size(graph)
     stacked = [x.reshape(-1, *x.shape[2:]) for x in inputs]
     floats = Values.of(graph, cases, stacked)
     integers = Values.of(quantized, cases, as_inputs(quantized, stacked))
     sources = {n.name: n for n in graph.nodes}
-    found: dict[str, Integers] = {}
     for done, node in enumerate(quantized.nodes):
         source, now = sources.get(node.name), quantized
         if source is not None and is_layer(source, scheme):
             attrs, chosen = cast(Conv2D, source.attrs), scheme.precisions[source.name]
             (wanted,) = floats.run(replace(source, attrs=replace(attrs, activation="none")), size)
-            found[node.name] = made = _fitted(source, node, floats, integers, wanted, settings, chosen)
+            made = _fitted(source, node, floats, integers, wanted, settings, chosen)
+            beside = other.get(node.name)
+            yield node.name, made, beside and _fitted(source, node, floats, integers, wanted, settings, beside)
             floats.store(source, (clamp_real(wanted, attrs.activation),))
             node, now = _with_integers(node, weights.layer_of(source, graph, chosen), made, graph, quantized)
         elif source is not None:
             floats.store(source, floats.run(source, size))
         integers.store(quantized.nodes[done], integers.run(node, size, now))
         progress(done + 1)
-    return found
 
 
 def is_layer(node: Node, scheme: Scheme) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tinycomp.ir import DType, Graph, Node
-from tinycomp.quantize.rules import WIDE, operands, rule_of
+from tinycomp.quantize.rules import INT4, WIDE, operands, rule_of
 
 Precision = Literal["int8", "int4", "int16", "float32"]
 Activations = Literal["int8", "int16", "float32"]
@@ -66,4 +66,4 @@ def _able(node: Node, wanted: Precision) -> Precision:
     rule = rule_of(node)
     if rule is None or (wanted == "int16" and type(node.attrs) not in WIDE):
         return "float32"
-    return "int8" if wanted == "int4" and rule.kind != "weighted" else wanted
+    return "int8" if wanted == "int4" and type(node.attrs) not in INT4 else wanted

@@ -127,6 +127,9 @@ WIDE: frozenset[type[Attrs]] = frozenset(
     }
 )  # fmt: skip
 
+# Those whose weights may be int4.
+INT4: frozenset[type[Attrs]] = frozenset({Conv2D, DepthwiseConv2D, FullyConnected})
+
 # Functions of Elementwise, Pairwise and Reduce. Those of float32 alone, of a narrow domain or of truths have none: they
 # stay float32.
 FUNCTION_RULES: dict[str, Rule] = {
