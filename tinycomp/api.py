@@ -90,9 +90,9 @@ def compile(model: str | Path | bytes, board: str, *, quantize: Kind = "auto", d
     here; `require_fit` raises. Raises BadInput, Unsupported.
     """
     loaded = frontend.Model("model.tflite", model) if isinstance(model, bytes) else frontend.load(model)
-    source, converted = frontend.quantized(loaded, frontend.Request(quantize, Path(data) if data else None, pixels))
+    request = frontend.Request(quantize, Path(data) if data else None, pixels)
     chosen = builder.Options(board=board, quantize=quantize, data=str(data) if data else None, **options)
-    return Result(builder.compile_model(source, chosen, converted))
+    return Result(builder.compile_request(loaded, request, chosen))
 
 
 def verify(folder: str | Path, inputs: Sequence[Sequence[Array]] | None = None, *, cases: int = 20,

@@ -16,16 +16,18 @@ from tinycomp import frontend, regions
 from tinycomp.emit import library as emit_library
 from tinycomp.emit import project as emit_project
 from tinycomp.errors import BadInput, DoesNotFit, Unsupported
-from tinycomp.frontend import Front, Kind, Model
+from tinycomp.frontend import Front, Kind, Model, Request
 from tinycomp.ir import Reference
 from tinycomp.lower import lower
 from tinycomp.program import Opt, Program, Recipe, Stream
-from tinycomp.quantize.convert import Converted
+from tinycomp.quantize.convert import Converted, Report
+from tinycomp.quantize.mixed import Ceiling
 from tinycomp.report import encode, figures, html, memory, quantization, speed, text
 from tinycomp.target import Board, Budget, load_board
 
 MANIFEST = "tinycomp.json"
 MODEL_COPY = "model.tflite"
+MIXED_ATTEMPTS = 3
 STREAMS: tuple[Stream, ...] = ("auto", "push")  # what is tried where another way of streaming does not fit
 
 
@@ -86,6 +88,30 @@ def compile_model(model: Model, options: Options, converted: Converted | None = 
         facts = quantization.with_accuracy(facts, converted)
     speed.require_known(facts, board)
     return Build(model, options, board, budget, framework, name, front, program, sources, facts)
+
+
+def compile_request(
+    model: Model, request: Request, options: Options, report: Report = lambda what, share: None
+) -> Build:
+    """Quantize as the request says, and compile.
+
+    "mixed" is int8 where that fits the flash; where not, layers get int4 weights until it does, those of least loss.
+    Raises what `frontend.quantized` and `compile_model` raise.
+    """
+    source, converted = frontend.quantized(model, request, report)
+    made = compile_model(source, options, converted)
+    if request.kind != "mixed" or converted is None:
+        return made
+    most = made.report["weights_bytes"]
+    for _ in range(MIXED_ATTEMPTS):  # code for int4 takes other room than that for int8
+        over = made.report["flash_bytes"] - made.budget.flash
+        if over <= 0:
+            break
+        most -= over
+        limited = replace(request.options, ceiling=Ceiling(bytes=most))
+        source, converted = frontend.quantized(model, replace(request, options=limited), report)
+        made = compile_model(source, options, converted)
+    return made
 
 
 def require_fit(build: Build) -> None:

@@ -82,8 +82,9 @@ def _pixels(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
               help="off: layer after layer. on: rows stream through the layers. push: the input comes row by row and "
                    "is never held. auto, on: what takes less memory, at the same speed.")  # fmt: skip
 @click.option("--quantize", type=click.Choice(["auto", "int8", "int16x8", "mixed", "none"]), default="auto",
-              show_default=True, help="auto: a float32 model becomes int8, by --data. int16x8: int16 activations, int8 "
-                                      "weights. none: float32 C.")  # fmt: skip
+              show_default=True,
+              help="auto: a float32 model becomes int8, by --data. int16x8: int16 activations, int8 weights. "
+                   "mixed: int4 weights where flash is short. none: float32 C.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE",
               help="Inputs to calibrate a float32 model: .npz (x, y), .npy, a folder of arrays or images.")  # fmt: skip
 @click.option("--pixels", metavar="LOW:HIGH", callback=_pixels, help="Real values of black and white in images.")
@@ -107,11 +108,9 @@ def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path 
     from tinycomp.report import text
 
     loaded, request = terminal.load(model, as_json), frontend.Request(quantize, data, pixels)
-    with terminal.progress(f"quantizing {model.name}", 100) as advance:
-        source, converted = frontend.quantized(loaded, request, lambda what, share: advance(round(100 * share)))
     options = builder.Options(board=board, quantize=quantize, data=data and str(data), **given)
-    with terminal.status(f"compiling {model.name} for {board}", quiet=as_json):
-        made = builder.compile_model(source, options, converted)
+    with terminal.progress(f"compiling {model.name} for {board}", 100) as advance:
+        made = builder.compile_request(loaded, request, options, lambda what, share: advance(round(100 * share)))
     if not force:
         builder.require_fit(made)
     target = out or Path("build") / f"{made.name}-{board}"
@@ -130,7 +129,9 @@ def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path 
 @click.option("--data", required=True, type=click.Path(path_type=Path), metavar="FILE",
               help="Calibration inputs: .npz (x, optional y), .npy, or a folder of arrays or of images.")  # fmt: skip
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT.tflite")
-@click.option("--to", "kind", type=click.Choice(["int8", "int16x8", "mixed"]), default="int8", show_default=True)
+@click.option("--to", "kind", type=click.Choice(["int8", "int16x8", "mixed"]), default="int8", show_default=True,
+              help="int16x8: int16 activations. mixed: int4 weights in the layers that lose least.")  # fmt: skip
+@click.option("--weights", metavar="LIMIT", help="mixed: most bytes of all weights, 20K or 55% of what int8 takes.")
 @click.option("--io", type=click.Choice(["int8", "int16", "float32"]),
               help="The type of inputs and outputs. Default: int16 with --to int16x8, otherwise int8.")  # fmt: skip
 @click.option("--observer", type=click.Choice(["minmax", "percentile", "mse", "entropy"]),
@@ -152,7 +153,7 @@ def quantize(model: Path, data: Path, out: Path, as_json: bool, **given: Any) ->
     if converted is None:
         raise BadInput("computes in integers already", where=str(model), fix="build it as it is")
     save(made.data, out, model)
-    facts = text.facts(model.name, str(out), len(loaded.data), len(made.data), converted)
+    facts = text.facts(model.name, str(out), len(loaded.data), len(made.data), converted, request.kind)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     else:

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Literal
 
 from tinycomp import ops, rules, schedule
-from tinycomp.errors import BadInput, TinycompError, Unsupported
+from tinycomp.errors import BadInput, TinycompError
 from tinycomp.formats import files
 from tinycomp.ir import Graph, Reference
 from tinycomp.quantize import data
 from tinycomp.quantize.convert import Converted, Dense, Options, Report, convert, corrections_of
 from tinycomp.quantize.files import Pixels
+from tinycomp.quantize.mixed import Ceiling
 from tinycomp.quantize.observe import Observer
 from tinycomp.quantize.to_int8 import Io
 from tinycomp.quantize.trained import without_pairs
 from tinycomp.rewrite import PassRecord
+from tinycomp.target import parse_bytes
 from tinycomp.tflite import reader, writer
 from tinycomp.tflite.file import MODEL_FILE
 
@@ -88,9 +90,9 @@ Kind = Literal["auto", "int8", "int16x8", "mixed", "none"]
 class Request:
     """What the user wants of a model's numbers.
 
-    kind: "auto" quantizes a float32 model to int8, "int16x8" to int16 activations and int8 weights,
-    "none" takes it as it is. data: calibration data. pixels: see
-    `data.load`.
+    kind: "auto" quantizes a float32 model to int8, "int16x8" to int16 activations and int8 weights, "mixed" to int8
+    with int4 weights in as many layers as the options' ceiling asks for; "none" takes it as it is. data: calibration
+    data. pixels: see `data.load`.
     """
 
     kind: Kind = "auto"
@@ -100,12 +102,31 @@ class Request:
 
 
 def quantize_request(data: Path, kind: Kind, pixels: Pixels | None, io: Io | None, observer: Observer | None,
-                     correct: str | None, dense: Dense) -> Request:  # fmt: skip
-    """The request of `tinycomp quantize`. correct: names of corrections, None for those that help. Raises BadInput."""
-    chosen = Options(io=io, observer=observer, dense=dense)
+                     correct: str | None, dense: Dense, weights: str | None = None) -> Request:  # fmt: skip
+    """The request of `tinycomp quantize`.
+
+    correct: names of corrections, None for those that help. weights: see `ceiling_of`, for "mixed". Raises BadInput.
+    """
+    if (kind == "mixed") != (weights is not None):
+        what = "mixed precision needs to know how small" if weights is None else "is for mixed precision only"
+        raise BadInput(what, where="--weights", fix="give --to mixed --weights 55% (of int8) or --weights 20K")
+    chosen = Options(io=io, observer=observer, dense=dense, ceiling=None if weights is None else ceiling_of(weights))
     if correct is not None:
         chosen = replace(chosen, corrections=corrections_of(correct), always=True)
     return Request(kind, data, pixels, chosen)
+
+
+def ceiling_of(text: str) -> Ceiling:
+    """`55%` of the bytes of all weights as int8, or bytes: `20480`, `20K`. Raises BadInput."""
+    if not text.strip().endswith("%"):
+        return Ceiling(bytes=parse_bytes(text))
+    try:
+        share = float(text.strip()[:-1]) / 100
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise BadInput(f"{text!r} is no share", where="--weights", fix="write it as 55%, or in bytes as 20K")
+    return Ceiling(share=share)
 
 
 def quantized(
@@ -114,10 +135,8 @@ def quantized(
     """The model with its float32 graph as integers where that is wanted, and what that costs in accuracy.
 
     A model that computes in integers is handed on as it is. Raises BadInput where a float32 model comes without data or
-    the data is bad, Unsupported for a kind that is not in this version.
+    the data is bad, DoesNotFit where no precision gets its weights below a ceiling.
     """
-    if request.kind == "mixed":
-        raise Unsupported("mixed is not in this version", where="--quantize", fix="use int8 or int16x8")
     if request.kind == "none":
         return model, None
     with named(model):

@@ -78,7 +78,9 @@ def test_int16x8_is_the_specification_of_16x8(folder, tmp_path):
 @pytest.mark.parametrize(("data", "more", "message"), [
     ("turned.npz", [], "NCHW"),
     ("none.npz", [], "does not exist"),
-    ("data.npz", ["--to", "mixed"], "mixed is not in this version"),
+    ("data.npz", ["--to", "mixed"], "give --to mixed --weights 55%"),
+    ("data.npz", ["--weights", "55%"], "is for mixed precision only"),
+    ("data.npz", ["--to", "mixed", "--weights", "0%"], "'0%' is no share"),
     ("data.npz", ["--correct", "magic"], "there is no correction 'magic'"),
     ("data.npz", ["--pixels", "1:0"], "LOW:HIGH"),
 ])  # fmt: skip
@@ -192,12 +194,27 @@ def test_quantize_none_is_float_c(folder, tmp_path):
     assert report["inputs"][0]["dtype"] == "float32"
 
 
-@pytest.mark.parametrize("kind", ["mixed"])
-def test_what_is_not_in_this_version_is_refused_by_name(folder, tmp_path, kind):
-    done = build(folder, tmp_path / "out", "--quantize", kind, "--data", folder / "data.npz")
-    assert done.exit_code == 2
-    assert f"{kind} is not in this version" in done.stderr
-    assert not (tmp_path / "out").exists()
+@needs_cc
+def test_mixed_precision_is_int8_where_flash_suffices_and_some_int4_where_not(folder, tmp_path):
+    more = ("--quantize", "mixed", "--data", folder / "data.npz")
+    assert build(folder, tmp_path / "roomy", *more).exit_code == 0
+    roomy = json.loads((tmp_path / "roomy" / "report.json").read_text())
+    assert roomy["accuracy"]["precisions"] == []
+    flash = roomy["flash_bytes"] - 150
+    done = build(folder, tmp_path / "tight", *more, "--flash", flash)
+    assert done.exit_code == 0, done.stderr
+    tight = json.loads((tmp_path / "tight" / "report.json").read_text())
+    assert tight["flash_bytes"] <= flash
+    assert "int4" in {c["precision"] for c in tight["accuracy"]["precisions"]}
+    assert "Precision of the layers" in (tmp_path / "tight" / "report.txt").read_text()
+    assert tool("verify", tmp_path / "tight", "--cases", 3).exit_code == 0
+
+
+def test_mixed_precision_that_is_not_small_enough_is_refused_with_the_least_there_is(folder, tmp_path):
+    done = quantize(folder, tmp_path / "net.tflite", "--to", "mixed", "--weights", "49%")
+    assert done.exit_code == 3
+    assert "even as int4" in done.stderr
+    assert not (tmp_path / "net.tflite").exists()
 
 
 @pytest.mark.parametrize("more", [(), ("--quantize", "int8"), ("--quantize", "none")])

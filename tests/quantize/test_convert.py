@@ -118,6 +118,7 @@ def test_facts_are_plain_data_with_what_the_report_promises():
     facts = json.loads(json.dumps(convert(graph, labelled).facts()))
     assert set(facts) == {
         "cases", "logit_sqnr_db", "agreement", "worst_layer", "layers", "score", "held_out", "corrections",
+        "precisions",
     }  # fmt: skip
     assert facts["score"]["name"] == "top1"
     assert {"name", "before_db", "after_db", "kept"} == set(facts["corrections"][0])

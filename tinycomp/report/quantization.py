@@ -18,10 +18,10 @@ def with_accuracy(report: Mapping[str, Any], made: Converted) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def facts(source: str, out: str, before: int, after: int, made: Converted) -> dict[str, Any]:
+def facts(source: str, out: str, before: int, after: int, made: Converted, kind: str) -> dict[str, Any]:
     """The answer of `tinycomp quantize` as plain data: file names, their bytes, the accuracy, warnings."""
     return {
-        "model": source, "out": out, "model_bytes": before, "out_bytes": after, "accuracy": made.facts(),
+        "model": source, "out": out, "to": kind, "model_bytes": before, "out_bytes": after, "accuracy": made.facts(),
         "warnings": list(made.warnings),
     }  # fmt: skip
 
@@ -30,7 +30,7 @@ def headline(found: Mapping[str, Any]) -> str:
     """The answer in one line."""
     a = found["accuracy"]
     agreement = "" if a["agreement"] is None else f", {100 * a['agreement']:.1f} % of the decisions agree"
-    return (f"{found['model']} ({found['model_bytes']:,} bytes) as int8: {found['out_bytes']:,} bytes, "
+    return (f"{found['model']} ({found['model_bytes']:,} bytes) as {found['to']}: {found['out_bytes']:,} bytes, "
             f"SQNR {a['logit_sqnr_db']:.1f} dB{agreement}")  # fmt: skip
 
 

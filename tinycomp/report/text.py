@@ -79,7 +79,12 @@ def accuracy(r: Mapping[str, Any]) -> list[Section]:
     steps = tuple((c["name"], f"{c['before_db']:.1f}", f"{c['after_db']:.1f}", "yes" if c["kept"] else "no")
                   for c in a["corrections"])  # fmt: skip
     notes = ("dB of logits and last layers, on cases that did not fit them",) if a["held_out"] else ()
-    return [*made, Section("Corrections", ("", "before", "after", "kept"), "<>>>", steps, notes if steps else ())]
+    made.append(Section("Corrections", ("", "before", "after", "kept"), "<>>>", steps, notes if steps else ()))
+    chosen = tuple((c["layer"], c["precision"], number(c["int8_bytes"]), number(c["bytes"]),
+                    "" if c["loss"] is None else f"{c['loss']:.2g}") for c in a["precisions"])  # fmt: skip
+    notes = ("loss: noise that the layer alone adds to the logits as int4, relative to their power",)
+    return [*made, Section("Precision of the layers", ("layer", "weights", "int8 bytes", "bytes", "loss"), "<<>>>",
+                           chosen, notes if chosen else ())]  # fmt: skip
 
 
 def _time(r: Mapping[str, Any]) -> Section:
