@@ -134,14 +134,18 @@ def quantized(
 ) -> tuple[Model, Converted | None]:
     """The model with its float32 graph as integers where that is wanted, and what that costs in accuracy.
 
-    A model that computes in integers is handed on as it is. Raises BadInput where a float32 model comes without data or
-    the data is bad, DoesNotFit where no precision gets its weights below a ceiling.
+    A model that computes in integers is handed on as it is. Raises BadInput where a float32 model comes without data,
+    the data is bad, or a model of integers is to have others; DoesNotFit where no precision gets its weights below a
+    ceiling.
     """
     if request.kind == "none":
         return model, None
     with named(model):
         source = reader.read(model.data, model.name)
     if not computes_in_float(source):
+        if request.kind in ("int16x8", "mixed"):
+            raise BadInput(f"{request.kind} is made of a float32 model, and {model.path} computes in integers already",
+                           where="--quantize", fix="give the float32 model, or build this one as it is")  # fmt: skip
         return model, None
     if request.data is None:
         raise BadInput("the model is float32, and quantizing it needs calibration data", where=model.path,
