@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from examples import bands, run
-from examples.example import Example
+from examples.example import HERE, Example
 from tests.emulated import needs_tools
 from tests.firmware import WARNINGS
 from tests.support import needs_cc, tflm
+from tinycomp import frontend
 from tinycomp.target import load_board
 
 every_example = pytest.mark.parametrize("example", run.EXAMPLES.values(), ids=list(run.EXAMPLES))
@@ -65,6 +69,30 @@ def test_for_a_real_board_the_project_is_written_and_the_next_step_said(tmp_path
     assert run.compare(example, "nucleo_l4r5zi", tmp_path) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"next: tinycomp flash {tmp_path}"
     assert (tmp_path / "src" / "main.c").read_bytes() == (example.folder / "main.c").read_bytes()
+
+
+def test_make_and_the_list_name_every_example():
+    (made,) = re.findall(r"^EXAMPLES := (.*)$", (HERE.parent / "Makefile").read_text(), re.MULTILINE)
+    assert made.split() == sorted(run.EXAMPLES)
+    assert set(re.findall(r"`make example-(\w+)`", (HERE / "README.md").read_text())) == set(run.EXAMPLES)
+
+
+NETWORKS = """
+import importlib, json, sys
+made = [importlib.import_module(f"examples.{name}.train").network(1) for name in sys.argv[1:]]
+print(json.dumps([[list(m.input_shape), list(m.output_shape)] for m in made]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="pip install 'tinycomp[train]' to build the networks")
+def test_the_training_scripts_build_networks_of_the_models_shapes():
+    command = [sys.executable, "-c", NETWORKS, *run.EXAMPLES]
+    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=True)
+    graphs = [frontend.front(frontend.load(e.model), "tflm").source for e in run.EXAMPLES.values()]
+    assert json.loads(done.stdout.splitlines()[-1]) == [
+        [list(g.tensors[name].shape) for name in (*g.inputs, *g.outputs)] for g in graphs
+    ]
 
 
 def test_a_tone_is_loudest_in_its_own_band():

@@ -18,7 +18,7 @@ def network(batch: int | None) -> Any:
     x = training.convolution(x, 32, (5, 1), (2, 1))
     x = training.convolution(x, 32, (5, 1))
     x = training.convolution(x, 32, (3, 1), (2, 1))
-    x = layers.GlobalMaxPooling2D()(x)
+    x = layers.Flatten()(layers.MaxPooling2D((data.ROWS // 4, 1))(x))
     return tf.keras.Model(sound, layers.Dense(len(data.NAMES), activation="softmax")(x), name="keywords")
 
 
