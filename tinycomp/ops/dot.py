@@ -54,7 +54,8 @@ class Stream(NamedTuple):
     """Weights as the inner loops read them, with biases and rescaling, for `groups` times four channels.
 
     Each group: four biases (of the second and fourth channel 256 times and the one before added, unless `apart`),
-    [steps][2] words, [4][3] numbers of the rescaling if it is `each` channel's own.
+    [steps][2] words, and, if the rescaling is `each` channel's own, a word of its four shifts, [4][2] mantissas and
+    offsets.
     """
 
     words: Array
@@ -65,7 +66,7 @@ class Stream(NamedTuple):
     @property
     def group_bytes(self) -> int:
         """Bytes of one group."""
-        return 4 * (CHANNELS + 2 * self.steps + 3 * CHANNELS * self.each)
+        return 4 * (CHANNELS + 2 * self.steps + (1 + 2 * CHANNELS) * self.each)
 
     @property
     def skip(self) -> int:
@@ -158,6 +159,7 @@ def stream(bias: Array, weights: Array, chosen: Rescale, run: int, each: bool = 
         start[1::2] = 256 * start[1::2] + start[0::2]
     ends = np.zeros((rows, 3), np.int64)
     ends[:channels] = chosen.numbers
-    parts = (qmath.wrap32(start), words, *([ends] if each else []))
+    shifts = (ends[:, 2].reshape(groups, CHANNELS) << 8 * np.arange(CHANNELS)).sum(axis=1)
+    parts = (qmath.wrap32(start), words, *([shifts, ends[:, :2]] if each else []))
     packed = np.concatenate([part.reshape(groups, -1) for part in parts], axis=1)
     return Stream(packed.astype(np.int32), groups, len(order), each)
