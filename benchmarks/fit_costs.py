@@ -41,7 +41,7 @@ CHECKED, PRINTED, LEAST = 12, 3, 12
 def samples(op: str, kernel: str, opt: Opt) -> int:
     """Shapes to fit a row to: as many as its code has forms."""
     heavy = op in HEAVY and "float" not in kernel
-    return {("speed", True): 160, ("size", True): 64, ("speed", False): 48, ("size", False): 32}[opt, heavy]
+    return {("speed", True): 160, ("size", True): 128, ("speed", False): 96, ("size", False): 64}[opt, heavy]
 
 
 def pinned(op: str, kernel: str, features: frozenset[str], count: int, seed: int, opt: Opt) -> Program | None:

@@ -10,8 +10,6 @@ from tinycomp.cost.sizes import (
     VECTOR,
     Features,
     Made,
-    channels,
-    columns,
     fixed,
     flag,
     formed,
@@ -141,12 +139,16 @@ def vectors(step: Step, graph: Graph) -> Made:
     return made, ("groups",)
 
 
-def anything(step: Step, graph: Graph) -> Made:
-    """float32: each channel's taps."""
-    x, w, out = graph.ins(step.node)[0], graph.ins(step.node)[1], graph.out(step.node)
-    _, kh, kw, count = w.shape
-    sizes: Features = {"1": 1, "kh": kh, "kh·kw": kh * kw, "loops": float(kw > 1), "kh·loops": kh * float(kw > 1)}
-    made = fixed(step, kh) | product(columns(step, out.shape[2]), channels(count), sizes)
-    left = step.calls * leaving(step, x.shape[2], out.shape[2], kw)
-    made |= product({"edge": left}, {"1": 1, "out": count}, sizes)
-    return made, ("columns·out", "columns·out·kh·kw", "columns·out·kh")
+def floats(step: Step, graph: Graph) -> Made:
+    """float32: each channel's taps, of which those outside the image are passed over."""
+    made, by_form = taps(step, graph)
+    multiplier = number(step, "multiplier", 1)
+    halves = multiplier & (multiplier - 1) == 0  # a power of two is divided by shifting
+    inner, outer = made.get("by1·taps", 0.0) - made.get("by1·beyond", 0.0), made["by1·kh"] + made["by1"]
+    divided = {"in": inner, "out": outer} if multiplier > 1 else {}
+    made |= formed({f"divided {name}": v for name, v in divided.items()}, str(halves))
+    weight = flag(step, "weight")
+    made |= formed(
+        {"taps inside": inner, "tap rows": outer}, weight, f"{weight},{trips(graph.ins(step.node)[1].shape[2])}"
+    )
+    return made, by_form
