@@ -119,7 +119,7 @@ def require_fit(build: Build) -> None:
     problem = memory.verdict(build.report, build.program, build.board, build.budget)
     problem = problem or speed.verdict(build.report, build.board)
     if problem is not None:
-        ways = _other_ways(build) if problem.ram else []
+        ways = _other_ways(build) if problem.ram else _less_flash(build)
         raise DoesNotFit(problem.what, where=problem.where, fix="; or ".join([*ways, problem.fix]))
 
 
@@ -137,6 +137,16 @@ def _other_ways(build: Build) -> list[str]:
             if regions.fits(program.layout, program.pushed, rooms):
                 found.append(f"--stream {stream} needs an arena of {program.arena:,} bytes and fits")
     return found
+
+
+def _less_flash(build: Build) -> list[str]:
+    """`--opt size`, if it makes a build fit whose flash is too small."""
+    if build.options.opt == "size" or build.report["flash_bytes"] <= build.budget.flash:
+        return []
+    leaner = compile_model(build.model, replace(build.options, opt="size")).report
+    if not leaner["budget"]["fits"]:
+        return []
+    return [f"--opt size needs {leaner['flash_bytes']:,} bytes of flash and fits"]
 
 
 def files(build: Build) -> dict[str, str | bytes]:

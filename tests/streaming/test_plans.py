@@ -252,12 +252,30 @@ def test_all_bands_share_one_scale_and_lose_the_empty_lines_above_them():
     assert drawn == ["       ██", "       ██", "whole  ██  3,000", "rows   █▄  1,000"]
 
 
-def test_size_prefers_one_kernel_for_many_shapes_to_a_faster_one_for_each():
+def shrinking() -> Graph:
+    """Depthwise convolutions of four widths."""
     net = Net(seed=6)
-    x = net.input(1, 18, 18, 12)
-    for stride in ((1, 1), (2, 2), (1, 1), (2, 2)):
-        x = net.depthwise(x, (3, 3), stride=stride, padding=(1, 1, 1, 1))
-    graph = net.graph(x)
+    x = net.input(1, 17, 17, 12)
+    for stride in (1, 2, 1, 2):
+        x = net.depthwise(x, (3, 3), stride=(stride, stride), padding=(1, 1, 1, 1))
+    return net.graph(x)
+
+
+def test_flash_that_is_too_small_is_refused_with_size_where_that_fits(tmp_path):
+    need = {}
+    for opt in ("speed", "size"):
+        assert build(tmp_path, "--opt", opt, graph=shrinking()).exit_code == 0
+        need[opt] = json.loads((tmp_path / "out/report.json").read_text())["flash_bytes"]
+    done = build(tmp_path, "--opt", "speed", "--flash", need["speed"] - 1, graph=shrinking())
+    assert done.exit_code == 3
+    assert f"--opt size needs {need['size']:,} bytes of flash and fits; or take a board" in done.stderr
+    done = build(tmp_path, "--opt", "speed", "--flash", need["size"] - 1, graph=shrinking())
+    assert done.exit_code == 3
+    assert "--opt size" not in done.stderr
+
+
+def test_size_prefers_one_kernel_for_many_shapes_to_a_faster_one_for_each():
+    graph = shrinking()
     made = {opt: planned(graph, opt) for opt in ("speed", "size")}
     kernels = {opt: {s.function.kernel for s in program.steps} for opt, program in made.items()}
     assert kernels["speed"] == {"dsp_strip"}
