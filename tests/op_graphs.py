@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tests.ops.test_lstm import layer as lstm_layer
+from tests.ops.test_svdf import layer as svdf_layer
 from tests.support import activation, constant, per_channel, quant, single
 from tinycomp import ops
 from tinycomp.ir import Array, Attrs, Graph, Node, Quant, Tensor
@@ -203,6 +204,7 @@ RUNNING: dict[str, Callable[[], Graph]] = {
     "l2_pool2d": lambda: unary(l2_pool2d.L2Pool2D((2, 3), (2, 1), (0, 0, 1, 1)), "float32"),
     "leaky_relu": lambda: unary(leaky_relu.LeakyRelu(0.125)),
     "lstm": lambda: lstm_layer(clip=0.5),
+    "svdf": svdf_layer,
     "log_softmax": lambda: unary(log_softmax.LogSoftmax(), scale=1 / 16, zero_point=127),
     "logistic": lambda: unary(logistic.Logistic(), scale=1 / 256, zero_point=-128),
     "max_pool2d": lambda: pooled(max_pool2d.MaxPool2D((2, 2), (2, 2), (0, 0, 0, 0), "relu")),

@@ -107,7 +107,8 @@ def floats(graph: Graph) -> bool:
 
 # Sums in float32 depend on their order, which `reference` says nothing about.
 # LiteRT's int8 SUM has another arithmetic (refused), and its int8 LSTM wants intermediate tensors that TFLM does not.
-OTHERWISE = {"reduce", "lstm"}
+# SVDF remembers the last case, which here each case does without.
+OTHERWISE = {"reduce", "lstm", "svdf"}
 INTEGER = {label: make for label, make in RUNNING.items() if label not in OTHERWISE and not floats(make())}
 
 # LiteRT refuses files whose biases name a quantized dimension that they have not. Written again they name another.

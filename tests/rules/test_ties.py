@@ -29,8 +29,8 @@ HELD = {
     "add_n", "arg_extreme", "batch_matmul", "batch_to_space", "broadcast_args", "cast", "cumsum", "delay",
     "depth_to_space", "elementwise", "fake_quant", "fill", "gather", "gather_nd", "l2_norm", "l2_pool2d", "log_softmax",
     "lstm", "mirror_pad", "one_hot", "pack", "pairwise", "range", "reduce", "resize_bilinear", "resize_nearest",
-    "reverse", "select", "shape", "softmax", "space_to_batch", "space_to_depth", "split", "strided_slice", "tile",
-    "transpose_conv", "unpack",
+    "reverse", "select", "shape", "softmax", "space_to_batch", "space_to_depth", "split", "strided_slice", "svdf",
+    "tile", "transpose_conv", "unpack",
 }  # fmt: skip
 
 
