@@ -116,13 +116,17 @@ def measure(
     wanted: Graph, found: Graph, inputs: Sequence[Array], labels: Labels | None = None,
     scale: Mapping[str, Floats] | None = None, progress: Progress = lambda done: None,
 ) -> Accuracy:  # fmt: skip
-    """The integer graph `found` against the float graph `wanted`, tensors compared by name. inputs: [cases, *shape].
+    """The integer graph `found` against the float graph `wanted`. inputs: [cases, *shape] for each.
 
-    scale: what the channels of some tensors have been divided by; they are compared as they were.
+    Layers are compared by their tensors' names, where these have kept their shapes. scale: what the channels of some
+    tensors have been divided by; they are compared as they were.
     """
     seen, done, scale = _Seen(), 0, scale or {}
     before = {name: logits_of(wanted, name) for name in wanted.outputs}
-    compared = [n for n in wanted.nodes if n.outputs[0] in found.tensors]
+    same = {
+        name for name, t in wanted.tensors.items() if name in found.tensors and found.tensors[name].shape == t.shape
+    }
+    compared = [n for n in wanted.nodes if n.outputs[0] in same]
     for batch in batches(wanted, inputs):
         ours = interpret.run(wanted, batch.inputs, keep=True)
         theirs = interpret.run(found, as_inputs(found, batch.inputs), keep=True)
@@ -130,10 +134,12 @@ def measure(
             name = node.outputs[0]
             if wanted.tensors[name].dtype == "float32" and name in theirs:
                 factor = scale.get(name, 1.0)
-                pair = _real(ours, name, wanted) * factor, _real(theirs, name, found) * factor
+                pair = real_values(ours, name, wanted) * factor, real_values(theirs, name, found) * factor
                 seen.layers.setdefault(node.name, _Power()).add(*pair)
         for output, name in before.items():
-            a, b = (_real(v, n, g) for v, n, g in ((ours, name, wanted), (theirs, _known(found, name, output), found)))
+            a, b = (
+                real_values(v, n, g) for v, n, g in ((ours, name, wanted), (theirs, _known(found, name, output), found))
+            )
             if a.shape != b.shape:
                 continue
             seen.logits.setdefault(output, _Power()).add(a, b)
@@ -141,8 +147,8 @@ def measure(
             signal = (a.reshape(batch.cases, -1) ** 2).sum(axis=1)
             seen.by_case += [decibels(s, n) for s, n in zip(signal.tolist(), noise.tolist(), strict=True)]
         first = wanted.outputs[0]
-        seen.wanted.append(_real(ours, first, wanted).reshape(batch.cases, -1))
-        seen.found.append(_real(theirs, first, found).reshape(batch.cases, -1))
+        seen.wanted.append(real_values(ours, first, wanted).reshape(batch.cases, -1))
+        seen.found.append(real_values(theirs, first, found).reshape(batch.cases, -1))
         done += batch.cases
         progress(done)
     return _summary(seen, wanted, inputs, labels)
@@ -164,7 +170,8 @@ def _known(graph: Graph, name: str, output: str) -> str:
     return name if name in graph.tensors else output
 
 
-def _real(values: Mapping[str, Array], name: str, graph: Graph) -> Floats:
+def real_values(values: Mapping[str, Array], name: str, graph: Graph) -> Floats:
+    """A tensor's values as real numbers."""
     t = graph.tensors[name]
     value = values[name].astype(np.float64)
     return value if t.quant is None or t.dtype == "float32" else (value - t.zero_point) * t.scale

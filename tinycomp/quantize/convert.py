@@ -239,10 +239,7 @@ def _split(data: Data) -> tuple[Data, Data]:
 def _few(data: Data, graph: Graph, most: int = CASES_THAT_FIT) -> Data:
     """As many cases as layers are fitted to in bounded time, spread over all."""
     macs = sum(ops.operator(node).macs(node, graph) for node in graph.nodes)
-    count = int(min(max(WORK / max(macs, 1), FEWEST_CASES), most))
-    if len(data) <= count:
-        return data
-    return data.part([k * len(data) // count for k in range(count)])
+    return data.spread(int(min(max(WORK / max(macs, 1), FEWEST_CASES), most)))
 
 
 class _Trials:

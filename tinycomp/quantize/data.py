@@ -41,6 +41,10 @@ class Data:
         labels = replace(self.labels, values=self.labels.values[list(index)]) if self.labels else None
         return replace(self, inputs=tuple(x[list(index)] for x in self.inputs), labels=labels)
 
+    def spread(self, most: int) -> Data:
+        """At most so many cases, spread over all."""
+        return self if len(self) <= most else self.part([k * len(self) // most for k in range(most)])
+
 
 def load(path: str | Path, graph: Graph, pixels: Pixels | None = None) -> Data:
     """Calibration data from an .npz or .npy file, or a folder of .npy arrays or of images.
