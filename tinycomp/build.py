@@ -168,13 +168,15 @@ def files(build: Build) -> dict[str, str | bytes]:
     return made
 
 
-def write(build: Build, out: Path, force: bool = False) -> list[str]:
+def write(build: Build, out: Path, force: bool = False, more: Mapping[str, str] | None = None) -> list[str]:
     """Write the build to `out`, whole or not at all; returns the user's own files that were kept.
+
+    more: further files, by relative path.
 
     A folder of an earlier build is replaced, but what the user has added to it or changed in it (outside lib/ and
     the reports) stays. Raises BadInput where `out` is something that tinycomp did not make, unless `force`.
     """
-    made = files(build)
+    made = {**files(build), **(more or {})}
     manifest = {
         "tool": "tinycomp", "version": tinycomp.__version__, "options": _plain(build.options), "name": build.name,
         "source": Path(build.model.path).name, "files": {path: _digest(body) for path, body in sorted(made.items())},

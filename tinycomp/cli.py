@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinycomp import __version__
+from tinycomp.commands import options
 from tinycomp.commands.boards import boards
 from tinycomp.commands.compare import compare
 from tinycomp.commands.doctor import doctor
+from tinycomp.commands.fit import fit
 from tinycomp.commands.new import new
 from tinycomp.errors import BadInput, TinycompError
 
@@ -54,18 +56,6 @@ def main() -> None:
     """
 
 
-def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    from tinycomp.target import parse_bytes
-
-    return None if value is None else parse_bytes(value)
-
-
-def _pixels(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[float, float] | None:
-    from tinycomp.quantize.files import pixels_of
-
-    return None if value is None else pixels_of(value)
-
-
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--board", required=True, metavar="BOARD", help="The board to build for; `tinycomp boards` lists them.")
@@ -87,17 +77,20 @@ def _pixels(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
                    "mixed: int4 weights where flash is short. none: float32 C.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE",
               help="Inputs to calibrate a float32 model: .npz (x, y), .npy, a folder of arrays or images.")  # fmt: skip
-@click.option("--pixels", metavar="LOW:HIGH", callback=_pixels, help="Real values of black and white in images.")
-@click.option("--flash", metavar=BYTES, callback=_size, help="Flash budget instead of the board's (64K, 1M).")
-@click.option("--ram", metavar=BYTES, callback=_size, help="RAM budget instead of the board's.")
+@click.option("--pixels", metavar="LOW:HIGH", callback=options.pixels, help="Real values of black and white in images.")
+@click.option("--flash", metavar=BYTES, callback=options.size, help="Flash budget instead of the board's (64K, 1M).")
+@click.option("--ram", metavar=BYTES, callback=options.size, help="RAM budget instead of the board's.")
 @click.option("--regions", metavar="NAMES", help="Memory regions to use, such as sram,psram. Default: sram, and the "
               "board's others where that is too small.")  # fmt: skip
 @click.option("--max-ms", type=float, metavar="MS", help="Time budget for one inference.")
 @click.option("--framework", metavar="NAME", help="arduino, espidf, stm32cube, … Default: the board's first.")
+@click.option("--recipe", type=click.Path(path_type=Path), metavar="FILE",
+              help="Make the model as this recipe.json of `tinycomp fit` says, from equal model and data.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Write although over budget, or over a folder that is not ours.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout and nothing else.")
 def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path | None,
-          pixels: tuple[float, float] | None, force: bool, as_json: bool, **given: Any) -> None:  # fmt: skip
+          pixels: tuple[float, float] | None, recipe: Path | None, force: bool, as_json: bool,
+          **given: Any) -> None:  # fmt: skip
     """Compile MODEL into a PlatformIO project with its report.
 
     MODEL is a .tflite file; .keras, .h5 and SavedModel folders are converted by TensorFlow, .onnx files by onnx2tf,
@@ -105,12 +98,17 @@ def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path 
     """
     from tinycomp import build as builder
     from tinycomp import frontend, terminal
+    from tinycomp.commands.fit import carried_out
     from tinycomp.report import text
 
     loaded, request = terminal.load(model, as_json), frontend.Request(quantize, data, pixels)
-    options = builder.Options(board=board, quantize=quantize, data=data and str(data), **given)
+    chosen = builder.Options(board=board, quantize=quantize, data=data and str(data), **given)
     with terminal.progress(f"compiling {model.name} for {board}", 100) as advance:
-        made = builder.compile_request(loaded, request, options, lambda what, share: advance(round(100 * share)))
+        if recipe is None:
+            made = builder.compile_request(loaded, request, chosen, lambda what, share: advance(round(100 * share)))
+        else:
+            source, converted = carried_out(loaded, request, recipe)
+            made = builder.compile_model(source, chosen, converted)
     if not force:
         builder.require_fit(made)
     target = out or Path("build") / f"{made.name}-{board}"
@@ -139,7 +137,7 @@ def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path 
 @click.option("--correct", metavar="NAMES", help="bias,round,clip,mean,equalise or none. Default: those that help.")
 @click.option("--dense", type=click.Choice(["per-channel", "per-tensor"]), default="per-channel", show_default=True,
               help="Scales of the weights of dense layers; old runtimes take one for all.")  # fmt: skip
-@click.option("--pixels", metavar="LOW:HIGH", callback=_pixels, help="Real values of black and white in images.")
+@click.option("--pixels", metavar="LOW:HIGH", callback=options.pixels, help="Real values of black and white in images.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
 def quantize(model: Path, data: Path, out: Path, as_json: bool, **given: Any) -> None:
     """Make the float32 MODEL a full-integer .tflite that any TFLite runtime can run."""
@@ -328,7 +326,7 @@ def setup_emulators() -> None:
     setup.setup(click.echo)
 
 
-for command in (boards, compare, doctor, new):
+for command in (boards, compare, doctor, fit, new):
     main.add_command(command)
 
 if __name__ == "__main__":

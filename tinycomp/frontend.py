@@ -140,9 +140,8 @@ def quantized(
     """
     if request.kind == "none":
         return model, None
-    with named(model):
-        source = reader.read(model.data, model.name)
-    if not computes_in_float(source):
+    source = float_source(model)
+    if source is None:
         if request.kind in ("int16x8", "mixed"):
             raise BadInput(f"{request.kind} is made of a float32 model, and {model.path} computes in integers already",
                            where="--quantize", fix="give the float32 model, or build this one as it is")  # fmt: skip
@@ -154,6 +153,13 @@ def quantized(
     options = replace(request.options, precision="int16") if request.kind == "int16x8" else request.options
     made = convert(source, data.load(request.data, source, request.pixels), options, report)
     return Model(model.path, writer.write(made.graph)), made
+
+
+def float_source(model: Model) -> Graph | None:
+    """The model's graph where it computes in float32, else None. Raises BadInput, Unsupported."""
+    with named(model):
+        source = reader.read(model.data, model.name)
+    return source if computes_in_float(source) else None
 
 
 def computes_in_float(graph: Graph) -> bool:

@@ -10,19 +10,26 @@ from tinycomp import interpret
 from tinycomp.ir import Array, Graph
 from tinycomp.ops.logistic import Logistic
 from tinycomp.ops.softmax import Softmax
-from tinycomp.quantize.calibrate import batches
+from tinycomp.quantize.accuracy import real_values
+from tinycomp.quantize.calibrate import batch_size
 from tinycomp.quantize.observe import Floats
+from tinycomp.quantize.to_int8 import as_inputs
 
-TINY = 1e-7  # probabilities are kept from 0
-
-
-def answers(graph: Graph, inputs: Sequence[Array]) -> dict[str, Array]:
-    """The outputs on all cases, along the leading axis, by name. inputs: [cases, *shape] for each."""
-    made = [interpret.run(graph, batch.inputs) for batch in batches(graph, inputs)]
-    return {name: np.concatenate([part[name] for part in made]) for name in graph.outputs}
+TINY = 1e-3  # probabilities below are alike: an int8 output has steps of 1/256
 
 
-def distance(graph: Graph, theirs: Mapping[str, Array], ours: Mapping[str, Array]) -> float:
+def answers(graph: Graph, inputs: Sequence[Array]) -> dict[str, Floats]:
+    """The outputs on all cases, as real values along the leading axis, by name.
+
+    inputs: real values [cases, *shape] for each, as an integer graph's scales say; cases must be stackable.
+    """
+    stacked, size = [x.reshape(-1, *x.shape[2:]) for x in inputs], batch_size(graph)
+    starts = range(0, len(stacked[0]), size)
+    parts = [interpret.run(graph, as_inputs(graph, [x[k : k + size] for x in stacked])) for k in starts]
+    return {name: np.concatenate([real_values(part, name, graph) for part in parts]) for name in graph.outputs}
+
+
+def distance(graph: Graph, theirs: Mapping[str, Floats], ours: Mapping[str, Floats]) -> float:
     """The mean over cases, summed over outputs.
 
     An output that is a softmax or a logistic: the Kullback-Leibler divergence, in nats. Any other: the squared error
@@ -31,9 +38,8 @@ def distance(graph: Graph, theirs: Mapping[str, Array], ours: Mapping[str, Array
     return sum(_output(graph, name, theirs[name], ours[name]) for name in graph.outputs)
 
 
-def _output(graph: Graph, name: str, theirs: Array, ours: Array) -> float:
+def _output(graph: Graph, name: str, p: Floats, q: Floats) -> float:
     node = graph.producer(name)
-    p, q = (v.astype(np.float64) for v in (theirs, ours))
     if node is not None and isinstance(node.attrs, Softmax):
         return _divergence(p, q)
     if node is not None and isinstance(node.attrs, Logistic):
