@@ -15,6 +15,8 @@ from tinycomp import build as builder
 from tinycomp.cli import main
 from tinycomp.tflite import writer
 
+pytestmark = pytest.mark.slow
+
 CASES = 80
 
 
