@@ -81,7 +81,8 @@ def compile_model(model: Model, options: Options, converted: Converted | None = 
     program = lower(
         front.graph, Recipe(options.opt, options.stream, options.kernels), board.core.features, rooms, board.core
     )
-    sources = emit_library.library(program, emit_library.Identity(name, model.sha256))
+    labels = model.labels(front.graph.tensors[front.graph.outputs[0]].elements)
+    sources = emit_library.library(program, emit_library.Identity(name, model.sha256, labels))
     limits = {room.region: room.bytes for room in rooms.fast_first}
     facts = figures.collect(model, front, program, board, budget, sources, name, limits)
     if converted is not None:

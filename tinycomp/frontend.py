@@ -22,16 +22,20 @@ from tinycomp.quantize.to_int8 import Io
 from tinycomp.quantize.trained import without_pairs
 from tinycomp.rewrite import PassRecord
 from tinycomp.target import parse_bytes
-from tinycomp.tflite import reader, writer
+from tinycomp.tflite import associated, reader, writer
 from tinycomp.tflite.file import MODEL_FILE
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model file's bytes. name: from the file name. sha256: of the bytes."""
+    """A model file's bytes. name: from the file name. sha256: of the bytes.
+
+    origin: the file that the bytes were made from, None where they are that file.
+    """
 
     path: str
     data: bytes
+    origin: bytes | None = None
 
     @property
     def name(self) -> str:
@@ -42,6 +46,10 @@ class Model:
     def sha256(self) -> str:
         """SHA-256 of the file, in hexadecimal."""
         return hashlib.sha256(self.data).hexdigest()
+
+    def labels(self, elements: int) -> tuple[str, ...]:
+        """The labels of an output's elements, () where none are packed with the file."""
+        return associated.labels(self.data if self.origin is None else self.origin, elements)
 
 
 @dataclass(frozen=True)
@@ -152,7 +160,7 @@ def quantized(
                        "--quantize none for float32 C")  # fmt: skip
     options = replace(request.options, precision="int16") if request.kind == "int16x8" else request.options
     made = convert(source, data.load(request.data, source, request.pixels), options, report)
-    return Model(model.path, writer.write(made.graph)), made
+    return Model(model.path, writer.write(made.graph), model.origin or model.data), made
 
 
 def float_source(model: Model) -> Graph | None:
