@@ -17,7 +17,7 @@ ROWS = [(name, kernel) for name, op in WITH_KERNELS.items() for kernel in op.ker
 ROW_IDS = [f"{name}-{kernel.name}" for name, kernel in ROWS]
 
 # Operators that no file has.
-MADE_BY_REWRITES = {"delay"}
+MADE_BY_REWRITES = {"delay", "trainable_dense"}
 
 # Operators that are variants of one share a test file.
 TEST_FILES = {

@@ -48,6 +48,7 @@ class Options:
     ram: int | None = None
     max_ms: float | None = None
     regions: str | None = None
+    trainable_head: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def compile_model(model: Model, options: Options, converted: Converted | None = 
     framework = board.framework(options.framework)
     budget = Budget.of(board, options.flash, options.ram, options.max_ms, framework=framework)
     name = emit_library.checked_name(options.name) if options.name else emit_library.c_name(model.name)
-    front = frontend.front(model, options.reference)
+    front = frontend.front(model, options.reference, options.trainable_head)
     rooms = regions.rooms(board, framework, budget, options.regions)
     program = lower(
         front.graph, Recipe(options.opt, options.stream, options.kernels), board.core.features, rooms, board.core
@@ -274,7 +275,8 @@ def reopen(out: Path) -> tuple[Mapping[str, Any], Front]:
     """The manifest and the graphs of a build folder, made again from its copy of the model. Raises BadInput."""
     manifest = manifest_of(out)
     model = frontend.load(out / MODEL_COPY)
-    return manifest, frontend.front(model, manifest["options"]["reference"])
+    options = manifest["options"]
+    return manifest, frontend.front(model, options["reference"], options.get("trainable_head", False))
 
 
 def _digest(body: str | bytes) -> str:

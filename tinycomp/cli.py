@@ -83,6 +83,7 @@ def main() -> None:
 @click.option("--regions", metavar="NAMES", help="Memory regions to use, such as sram,psram. Default: sram, and the "
               "board's others where that is too small.")  # fmt: skip
 @click.option("--max-ms", type=float, metavar="MS", help="Time budget for one inference.")
+@click.option("--trainable-head", is_flag=True, help="The last dense layer learns on the board: NAME_train_step.")
 @click.option("--framework", metavar="NAME", help="arduino, espidf, stm32cube, … Default: the board's first.")
 @click.option("--recipe", type=click.Path(path_type=Path), metavar="FILE",
               help="Make the model as this recipe.json of `tinycomp fit` says, from equal model and data.")  # fmt: skip

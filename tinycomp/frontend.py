@@ -24,6 +24,7 @@ from tinycomp.rewrite import PassRecord
 from tinycomp.target import parse_bytes
 from tinycomp.tflite import associated, reader, writer
 from tinycomp.tflite.file import MODEL_FILE
+from tinycomp.train.on_device import trainable
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,11 @@ def named(model: Model) -> Generator[None]:
         raise type(error)(error.what, where=model.path, fix=error.fix) from None
 
 
-def front(model: Model, reference: Reference = "tflm") -> Front:
-    """The model's graph before and after the exact passes. Raises BadInput, Unsupported."""
+def front(model: Model, reference: Reference = "tflm", head: bool = False) -> Front:
+    """The model's graph before and after the exact passes. head: its last layer learns (`train.on_device`).
+
+    Raises BadInput, Unsupported.
+    """
     with named(model):
         source = reader.read(model.data, model.name)
     if source.reference == "tflm":  # a file that says litert leaves no choice
@@ -86,6 +90,8 @@ def front(model: Model, reference: Reference = "tflm") -> Front:
     if not source.inputs:
         raise BadInput("has no inputs, so that its outputs are constants and nothing is left to run", where="the model",
                        fix="export it with its input layer")  # fmt: skip
+    if head:
+        source = trainable(source)
     folded, float_passes = rules.fold_float(source)
     graph, passes = rules.optimise(folded)
     return Front(source, scheduled(graph), (*float_passes, *passes))

@@ -35,6 +35,7 @@ from tinycomp.ops.select import Select
 from tinycomp.ops.shape import Shape
 from tinycomp.ops.softmax import Softmax
 from tinycomp.ops.svdf import Svdf
+from tinycomp.ops.trainable_dense import TrainableDense
 from tinycomp.quantize.observe import Range
 from tinycomp.quantize.rules import FUNCTION_RULES, RULES, SIGNED_UNIT, UNIT
 from tinycomp.quantize.scheme import quant_of, reach, scheme
@@ -43,7 +44,7 @@ from tinycomp.quantize.scheme import quant_of, reach, scheme
 # exist at one end of an integer model only, or keep a state that is float32.
 WITHOUT = (
     AddN, ArgExtreme, BroadcastArgs, Cast, CumSum, Delay, Dequantize, FakeQuant, Fill, L2Pool2D, Lstm, OneHot, Quantize,
-    RangeOp, Select, Shape, Svdf,
+    RangeOp, Select, Shape, Svdf, TrainableDense,
 )  # fmt: skip
 FAMILIES = {
     Elementwise: {name for name, f in elementwise.FUNCTIONS.items() if "int8" in f.dtypes},

@@ -30,7 +30,7 @@ HELD = {
     "depth_to_space", "elementwise", "fake_quant", "fill", "gather", "gather_nd", "l2_norm", "l2_pool2d", "log_softmax",
     "lstm", "mirror_pad", "one_hot", "pack", "pairwise", "range", "reduce", "resize_bilinear", "resize_nearest",
     "reverse", "select", "shape", "softmax", "space_to_batch", "space_to_depth", "split", "strided_slice", "svdf",
-    "tile", "transpose_conv", "unpack",
+    "tile", "trainable_dense", "transpose_conv", "unpack",
 }  # fmt: skip
 
 

@@ -18,7 +18,9 @@ from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Tensor
 from tinycomp.layout import SRAM
 from tinycomp.ops.base import c_type
+from tinycomp.ops.trainable_dense import TrainableDense, meaning
 from tinycomp.program import Data, Function, Place, Program, Register
+from tinycomp.train import on_device
 
 # Keywords, and the standard headers that a NAME.h must not hide.
 KEYWORDS = """
@@ -72,7 +74,7 @@ def library(program: Program, identity: Identity) -> dict[str, str]:
         "name": name, "NAME": name.upper(), "version": tinycomp.__version__, "sha256": identity.sha256,
         "reference": program.graph.reference, "arena": program.arena, "align": program.align,
         "regions": [{"name": r, "NAME": r.upper(), "bytes": n} for r, n in program.layout.others.items()],
-        "states": _states(program, name), "state_bytes": program.layout.states,
+        "states": _states(program, name), "state_bytes": program.layout.states, "head": _head(program),
     }  # fmt: skip
     data = [
         {"type": data_type(d.array.dtype), "symbol": f"{name}_{d.symbol}", "count": d.array.size} for d in program.data
@@ -179,6 +181,20 @@ def _states(program: Program, name: str) -> list[dict[str, Any]]:
          "source": None if r.source is None else source(r.source)}
         for r in program.registers
     ]  # fmt: skip
+
+
+def _head(program: Program) -> dict[str, Any] | None:
+    """Where the parts of a trainable head lie in the arena, None where there is none."""
+    step = next((s for s in program.steps if isinstance(s.node.attrs, TrainableDense)), None)
+    at = {r.name: r.offset for r in program.registers}
+    if step is None or on_device.ANSWERS not in at:
+        return None
+    x, w, _ = program.graph.ins(step.node)
+    scale, zero = meaning(x)
+    return {"outputs": w.shape[0], "inner": w.shape[1], "type": c_type(x), "scale": repr(float(np.float32(scale))),
+            "zero": zero, "weights": at[on_device.WEIGHTS], "biases": at[on_device.BIASES],
+            "features": at[on_device.FEATURES], "answers": at[on_device.ANSWERS],
+            "no_answer": on_device.NO_ANSWER}  # fmt: skip
 
 
 def _address(program: Program, tensor: str, name: str) -> str:

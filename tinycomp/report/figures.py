@@ -9,11 +9,13 @@ import tinycomp
 from tinycomp import cost, frontend, ops
 from tinycomp.frontend import Front, Model
 from tinycomp.layout import SRAM
+from tinycomp.ops.trainable_dense import TrainableDense
 from tinycomp.program import Program, Step
 from tinycomp.regions import constants_in_ram, context_bytes
 from tinycomp.report import memory, size, spans
 from tinycomp.rewrite import weights_of
 from tinycomp.target import Board, Budget
+from tinycomp.train import on_device
 
 
 def collect(model: Model, front: Front, program: Program, board: Board, budget: Budget, sources: Mapping[str, str],
@@ -42,6 +44,7 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "arena_bytes": program.arena,
         "regions": [{"name": r, "arena_bytes": n, "budget": limits[r]} for r, n in program.layout.sizes.items()],
         "state_bytes": program.layout.states,
+        "trainable_head": _head(program),
         "weights_bytes": program.weights_bytes,
         "biases_bytes": program.biases_bytes,
         "tables_bytes": program.tables_bytes,
@@ -67,8 +70,18 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
                    "plans": memory.plans(program), "over_time": memory.over_time(program),
                    "peak_layer": fullest.step, "peak": memory.listed(fullest),
                    "steps": memory.steps(program), **spans.memory_map(program)},
-        "warnings": _warnings(front, board) + _places(program, board),
+        "warnings": _warnings(front, program, board) + _places(program, board),
     }  # fmt: skip
+
+
+def _head(program: Program) -> dict[str, int] | None:
+    """The sizes of a head that learns: its weights and biases, and all that it holds in the arena. None without one."""
+    step = next((s for s in program.steps if isinstance(s.node.attrs, TrainableDense)), None)
+    if step is None:
+        return None
+    weights, biases = program.graph.ins(step.node)[1:]
+    held = sum(r.bytes for r in program.registers if r.name in on_device.STATES)
+    return {"weights": weights.elements, "biases": biases.elements, "bytes": held}
 
 
 def _port(front: Front, name: str) -> dict[str, Any]:
@@ -132,7 +145,7 @@ def _window(step: Step, program: Program) -> int:
     return most or step.output.rows
 
 
-def _warnings(front: Front, board: Board) -> list[str]:
+def _warnings(front: Front, program: Program, board: Board) -> list[str]:
     found: list[str] = []
     if constants_in_ram(board):
         found.append(f"{board.id} keeps constant arrays in RAM (its flash is read by words alone), so weights and "
@@ -140,12 +153,13 @@ def _warnings(front: Front, board: Board) -> list[str]:
     kinds = {front.graph.tensors[n].dtype for n in (*front.graph.inputs, *front.graph.outputs)}
     heavy = [
         n for n in front.graph.nodes if ops.operator(n).macs(n, front.graph) and front.graph.out(n).dtype == "float32"
-    ]
+        and not isinstance(n.attrs, TrainableDense)  # that is in float32 to be trained
+    ]  # fmt: skip
     if heavy:
         found.append(f"{len(heavy)} layers compute in float32 (the first is {heavy[0].name}): four times the memory of "
                      "int8, and slow without an FPU; a full-integer int8 export of the model is smaller and "
                      "faster")  # fmt: skip
-    elif "float32" in kinds:
+    elif "float32" in kinds and _head(program) is None:
         found.append("inputs or outputs are float32 around an integer model; export it with int8 inputs and outputs to "
                      "save the conversion")  # fmt: skip
     return found
