@@ -1,12 +1,13 @@
 """Quantization side by side: tinycomp, TensorFlow's converter and ai-edge-quantizer, from the same calibration data.
 
     python benchmarks/quantize.py [--models kws,ic,vww,ad,magic_wand] [--cases 200] [--seeds 0,1] [--peers PYTHON]
+                                  [--weights LIMIT]
 
 Figures are taken on cases that nobody calibrated with: SQNR of the logits against the float model (of all cases
 together, and the median case's), share of equal decisions, accuracy where there are labels. A seed is another choice of
 cases; of the labelled ones 0 is their own order and −1 that order backwards. PYTHON is an interpreter with tensorflow
-and ai-edge-quantizer; without it the peers' rows stay out. Prints the table of docs/howto/quantize.md, and asserts
-nothing.
+and ai-edge-quantizer; without it the peers' rows stay out. LIMIT adds mixed precision under it. Prints the tables of
+docs/howto/quantize.md, and asserts nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from quantize_peers import PEERS
 
 from tinycomp import interpret
 from tinycomp.errors import TinycompError
+from tinycomp.frontend import ceiling_of
 from tinycomp.ir import Graph
 from tinycomp.quantize import data
 from tinycomp.quantize.accuracy import logits_of
@@ -72,7 +74,7 @@ def figures(content: bytes, wanted: Any, x: Floats, y: Any) -> dict[str, Any]:
     }
 
 
-def compared(model: str, cases: int, seed: int, python: str | None) -> dict[str, Any]:
+def compared(model: str, cases: int, seed: int, python: str | None, weights: str | None) -> dict[str, Any]:
     """Everybody's figures for one model."""
     path = SHARED / "models" / f"{model}_float.tflite"
     graph = reader.load(path)
@@ -81,7 +83,8 @@ def compared(model: str, cases: int, seed: int, python: str | None) -> dict[str,
     wanted, _ = outputs(graph, fresh)
     found: dict[str, Any] = {}
     given = data.from_cases(list(x[:cases]), graph)
-    for name, options in (("tinycomp", Options()), ("no corrections", Options(corrections=frozenset()))):
+    mixed = {} if weights is None else {"mixed": Options(ceiling=ceiling_of(weights))}
+    for name, options in {"tinycomp": Options(), "no corrections": Options(corrections=frozenset()), **mixed}.items():
         start = time.process_time()
         made = writer.write(convert(graph, given, options).graph)
         found[name] = {**figures(made, wanted, fresh, labels), "seconds": round(time.process_time() - start, 1)}
@@ -114,6 +117,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=200, help="how many calibrate")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--peers", metavar="PYTHON")
+    parser.add_argument("--weights", metavar="LIMIT", help="mixed precision beside it, such as 55%%")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     everything: dict[str, Any] = {}
@@ -121,7 +125,7 @@ def main() -> None:
     print("|---|--:|---|" + "--:|" * len(COLUMNS))
     for model in options.models.split(","):
         for seed in map(int, options.seeds.split(",")):
-            everything[f"{model} {seed}"] = found = compared(model, options.cases, seed, options.peers)
+            everything[f"{model} {seed}"] = found = compared(model, options.cases, seed, options.peers, options.weights)
             for name, f in found.items():
                 shown = [f["failed"][:90]] if "failed" in f else [_shown(f.get(c)) for c in COLUMNS]
                 print(f"| {model} | {seed} | {name} |", " | ".join(shown), "|", flush=True)

@@ -142,6 +142,8 @@ def convert(
 ) -> Converted:
     """Quantize a float32 graph by the TFLite specification of int8 or, as `options` say, of others.
 
+    `Options(layers={"conv2d_2": "int4"})` gives each named layer the precision that the caller has chosen,
+    `Options(ceiling=…)` chooses here.
     Every second case judges the corrections, which are fitted to the others; what was kept is fitted to all at the end.
     Raises Unsupported where the graph is not float32, BadInput where its values leave float32.
     """
