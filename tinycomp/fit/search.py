@@ -75,7 +75,7 @@ class Found(NamedTuple):
 
 
 class _Rung(NamedTuple):
-    """A recipe whose figures are within the limits, and the float graph that was cut for it."""
+    """A recipe whose figures are within the limits."""
 
     recipe: Recipe
     figures: Figures
