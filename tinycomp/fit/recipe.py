@@ -21,6 +21,7 @@ from tinycomp.ir import Graph
 from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
 from tinycomp.quantize.convert import Converted, Options, convert
 from tinycomp.quantize.data import Data
+from tinycomp.quantize.pools import pools_to_means
 from tinycomp.quantize.precision import NUMBERS, Precision
 from tinycomp.quantize.prepare import prepare
 from tinycomp.rewrite import WEIGHTED
@@ -95,9 +96,17 @@ def weight_bytes(graph: Graph, scheme: Scheme) -> int:
     return total
 
 
+def ready(source: Graph) -> Graph:
+    """The float graph that everything is made of: pools over the whole image are MEAN, as the small models have them.
+
+    Left to the quantizer, they might become so in one candidate and not in another, whose RAM would be another.
+    """
+    return pools_to_means(prepare(source)[0])
+
+
 def student(source: Graph, data: Data, recipe: Recipe, report: Report = lambda what, share: None) -> Graph:
     """The small float graph: channels removed, layers repaired, constants distilled. Raises BadInput."""
-    graph, _ = prepare(source)
+    graph = ready(source)
     found = groups(graph)
     live = np.ones(len(found.pinned), np.bool_)
     if recipe.gone and max(recipe.gone) >= len(live):
@@ -123,7 +132,7 @@ def quantized(small: Graph, data: Data, recipe: Recipe) -> Converted:
 
 def sketched(small: Graph, data: Data, scheme: Scheme) -> Converted:
     """The integer graph from a few cases and without care: its figures are right, its answers are not."""
-    options = Options(layers=precisions(small, scheme), corrections=frozenset(("mean",)), always=True)
+    options = Options(layers=precisions(small, scheme), corrections=frozenset(), always=True)
     return convert(small, data.spread(SKETCH_CASES), options)
 
 

@@ -16,13 +16,12 @@ from tinycomp.fit.distance import answers, distance
 from tinycomp.fit.estimate import Estimate
 from tinycomp.fit.goal import Figures, Made, Wanted, exceeded, limits, made, missed
 from tinycomp.fit.prune import Cut, Pruner
-from tinycomp.fit.recipe import SCHEMES, Recipe, Scheme, named, quantized, sketched, student
+from tinycomp.fit.recipe import SCHEMES, Recipe, Scheme, named, quantized, ready, sketched, student
 from tinycomp.frontend import Model
 from tinycomp.ir import Graph
 from tinycomp.quantize.accuracy import Accuracy, measure
 from tinycomp.quantize.calibrate import stackable
 from tinycomp.quantize.data import Data
-from tinycomp.quantize.prepare import prepare
 
 Report = Callable[[str, float], None]  # what is being done, and the share of everything that is done
 
@@ -30,6 +29,7 @@ FEWEST = 64  # cases: fewer cannot be fitted to and judged by
 PATH_CASES = 125  # that cuts are fitted to, and as many that judge them
 LOSS = 0.002  # of accuracy or agreement: less is no loss,
 HARMLESS = 0.01  # if the divergence is below this too: of few cases it says more
+SPARE = {"flash": 0.995, "cycles": 0.995, "ms": 0.995}  # of limits: other constants move code a little
 FINALISTS = 2  # that are distilled
 EPOCHS = 60  # of distillation
 
@@ -100,7 +100,7 @@ class _Search:
 
     def __init__(self, model: Model, source: Graph, data: Data, options: builder.Options, report: Report) -> None:
         self.model, self.data, self.options, self.report = model, data, options, report
-        self.graph, _ = prepare(source)
+        self.graph = ready(source)
         if self.graph.states or not stackable(self.graph, data.inputs):
             raise Unsupported("mixes what lies along its inputs' first axis, so its layers cannot be fitted to many "
                               "cases at once", where=model.path, fix="build it as it is")  # fmt: skip
@@ -191,7 +191,7 @@ class _Search:
             near: list[Scheme] = [s for s in waiting if estimate.plausible(cut.graph, s)]
             for scheme in near:
                 figures = made(sketched(cut.graph, self.learning, scheme), self.model, self.options).figures
-                if not exceeded(figures, most):
+                if not exceeded(figures, {name: SPARE.get(name, 1.0) * limit for name, limit in most.items()}):
                     waiting.remove(scheme)
                     gone = named(cut.counts, [o.groups.tolist() for o in pruner.orders]) if pruner else ()
                     yield _Rung(replace(seed, scheme=scheme, gone=gone), figures)
