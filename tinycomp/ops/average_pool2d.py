@@ -16,7 +16,7 @@ import numpy as np
 from tinycomp.errors import Unsupported
 from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Access, Kernel, Leaf, Taps
-from tinycomp.ops import int16, mve, pool
+from tinycomp.ops import images, int16, mve, pool
 from tinycomp.ops.base import Operator, Parsed, Shape, Source, Written, clamp_real
 
 LONGEST_ROW = 255  # int8 values whose sum is an int16
@@ -119,6 +119,7 @@ OPERATOR = Operator(
     infer=_infer,
     reference=_reference,
     access=_access,
+    expand=images.apart(pool.taps),
     kernels=(
         Kernel("reduce_mve", _lower_dsp, _whole_rows, mve.MVE, ("mve_sums", "divide_rounded")),
         Kernel("reduce_dsp", _lower_dsp, _whole_rows, frozenset({"dsp"}), ("load_word", "sxtab16", "divide_rounded")),

@@ -23,6 +23,7 @@ from tinycomp.ops import (
     conv2d_mve,
     conv2d_swar,
     hybrid,
+    images,
     int16,
     requant,
     swar,
@@ -126,10 +127,14 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation, int16.rounding(bt)),)
 
 
+def _taps(node: Node, graph: Graph) -> Taps:
+    a, w = attrs(node), graph.ins(node)[1]
+    return Taps(w.shape[1], a.stride[0], a.dilation[0], a.padding[0])
+
+
 def _access(node: Node, graph: Graph) -> Access:
-    a, (x, w, _) = attrs(node), graph.ins(node)
-    zero = 0 if x.dtype == "float32" else x.zero_point & 0xFF
-    return Access("window", (Taps(w.shape[1], a.stride[0], a.dilation[0], a.padding[0]),), pad=zero)
+    x = graph.ins(node)[0]
+    return images.access(node, graph, _taps(node, graph), 0 if x.dtype == "float32" else x.zero_point & 0xFF)
 
 
 def _macs(node: Node, graph: Graph) -> int:
@@ -245,5 +250,6 @@ OPERATOR = Operator(
         Kernel("wide_weights", _lower_wide, wide_weights.is_wide, helpers=wide_weights.HELPERS),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),
+    expand=images.apart(_taps),
     macs=_macs,
 )

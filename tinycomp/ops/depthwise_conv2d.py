@@ -13,7 +13,17 @@ import numpy as np
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Access, Taps
-from tinycomp.ops import depthwise_dsp, depthwise_mve, depthwise_portable, hybrid, int16, requant, wide_weights, window
+from tinycomp.ops import (
+    depthwise_dsp,
+    depthwise_mve,
+    depthwise_portable,
+    hybrid,
+    images,
+    int16,
+    requant,
+    wide_weights,
+    window,
+)
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, clamp_real, require_dtype
 from tinycomp.ops.depthwise_attrs import DepthwiseConv2D, attrs, kernel_size, reduces
 
@@ -88,12 +98,16 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (requant.finish(acc, m, out, a.activation, int16.rounding(bt)),)
 
 
+def _taps(node: Node, graph: Graph) -> Taps:
+    a, w = attrs(node), graph.ins(node)[1]
+    return Taps(w.shape[1], a.stride[0], a.dilation[0], a.padding[0])
+
+
 def _access(node: Node, graph: Graph) -> Access:
-    a, (x, w, _) = attrs(node), graph.ins(node)
+    x = graph.ins(node)[0]
     if reduces(node, graph):
         return Access("reduce", (Taps(),))
-    zero = 0 if x.dtype == "float32" else x.zero_point & 0xFF
-    return Access("window", (Taps(w.shape[1], a.stride[0], a.dilation[0], a.padding[0]),), pad=zero)
+    return images.access(node, graph, _taps(node, graph), 0 if x.dtype == "float32" else x.zero_point & 0xFF)
 
 
 def _macs(node: Node, graph: Graph) -> int:
@@ -108,5 +122,6 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(*depthwise_mve.KERNELS, *depthwise_dsp.KERNELS, *depthwise_portable.KERNELS),
+    expand=images.apart(_taps),
     macs=_macs,
 )

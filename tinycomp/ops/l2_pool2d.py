@@ -13,7 +13,7 @@ import numpy as np
 
 from tinycomp.ir import Array, DType, Graph, Node
 from tinycomp.kernel import Kernel
-from tinycomp.ops import pool
+from tinycomp.ops import images, pool
 from tinycomp.ops.base import Operator, Shape, clamp_real, require_dtype
 
 
@@ -42,5 +42,6 @@ OPERATOR = Operator(
     infer=_infer,
     reference=_reference,
     access=pool.access,
+    expand=images.apart(pool.taps),
     kernels=(Kernel("float", pool.leaf),),
 )

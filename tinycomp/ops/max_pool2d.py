@@ -14,7 +14,7 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Kernel, Leaf
-from tinycomp.ops import pool
+from tinycomp.ops import images, pool
 from tinycomp.ops.base import Operator, clamp_real
 
 
@@ -56,6 +56,7 @@ OPERATOR = Operator(
     infer=pool.infer,
     reference=_reference,
     access=pool.access,
+    expand=images.apart(pool.taps),
     kernels=(
         Kernel("dsp", _lower_dsp, _by_words, frozenset({"dsp"}), ("load_word", "max4")),
         Kernel("portable", pool.leaf, lambda n, g: not pool.is_float(n, g)),

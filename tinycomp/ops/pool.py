@@ -12,7 +12,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Leaf, Taps
-from tinycomp.ops import int16, window
+from tinycomp.ops import images, int16, window
 from tinycomp.ops.base import ACTIVATIONS, Codec, Parsed, Shape, Source, Written, c_type, require_dtype
 
 
@@ -91,10 +91,15 @@ def clamp(values: Array, out: Tensor, activation: str) -> Array:
     return np.clip(values, low, high).astype(NUMPY[out.dtype])
 
 
+def taps(node: Node, graph: Graph) -> Taps:
+    """The rows of one image that a window reads."""
+    a = attrs(node)
+    return Taps(a.size[0], a.stride[0], 1, a.padding[0])
+
+
 def access(node: Node, graph: Graph) -> Access:
     """Padding rows are not rows of anything: the kernel gets null pointers and passes over them."""
-    a = attrs(node)
-    return Access("window", (Taps(a.size[0], a.stride[0], 1, a.padding[0]),), pad=None)
+    return images.access(node, graph, taps(node, graph), None)
 
 
 def is_int8(node: Node, graph: Graph) -> bool:
