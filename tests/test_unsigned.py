@@ -132,6 +132,8 @@ def test_inputs_and_outputs_stay_uint8_and_what_fits_is_int8():
 
 def test_litert_is_meant_whatever_the_build_asks_for():
     data = tflite.write(as_unsigned(RUNNING["fully_connected"]()))
+    (note,) = tflite.survey(data).notes
+    assert "the bits of LiteRT's reference kernels" in note
     assert frontend.front(frontend.Model("m.tflite", data), "tflm").graph.reference == "litert"
 
 

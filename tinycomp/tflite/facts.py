@@ -8,6 +8,7 @@ from typing import Literal
 
 from tinycomp.errors import TinycompError, Unsupported
 from tinycomp.ir import Graph
+from tinycomp.tflite import unsigned
 from tinycomp.tflite.file import File, FileOperator, FileQuant, FileTensor
 
 _CONTROL_FLOW = ("it calls another subgraph", "export the model without control flow (unroll loops, freeze branches)")
@@ -70,13 +71,16 @@ def tensor_facts(t: FileTensor) -> TensorFacts:
 
 
 def notes(file: File) -> tuple[str, ...]:
-    """Pinned dimensions of inputs, and subgraphs that nothing in the main one reaches."""
+    """Pinned dimensions of inputs, subgraphs that nothing in the main one reaches, arithmetic in uint8."""
     found: list[str] = []
     for t in (file.tensors[i] for i in dict.fromkeys(file.inputs)):
         if any(d < 0 for d in t.signature) and len(t.signature) == len(t.shape):
             found.append(f"input {t.name!r} is {list(t.signature)} in the file and pinned to {list(t.shape)}")
     if file.subgraphs > 1:
         found.append(f"{file.subgraphs - 1} more subgraphs are not part of the main one and left out")
+    if unsigned.computes(file):
+        found.append("computes in uint8: read as int8, with the bits of LiteRT's reference kernels, since TensorFlow "
+                     "Lite Micro has none for uint8")  # fmt: skip
     return tuple(found)
 
 
