@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinycomp import qmath
+from tinycomp import qmath, qmath_fixed
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.ops import unary
 from tinycomp.ops.unary import Float64
@@ -101,50 +101,11 @@ def reciprocal_root(node: Node, graph: Graph, values: Array) -> Array:
         m = qmath.quantize_multiplier(1.0 / float(np.float32(scale) * np.float32(out.scale)))
     else:
         m = qmath.quantize_multiplier(1.0 / (float(scale) * out.scale))
-    made: list[int] = []
-    for v in _offset(node, graph, values).ravel().tolist():
-        if v <= 0:
-            made.append(2**31)
-            continue
-        mantissa, exponent = inverse_root(v)
-        data = qmath.requantize(1, mantissa, exponent + shift)
-        made.append(int(qmath.requantize(data, m.mantissa, m.shift - shift)))
-    return _stored(node, graph, np.array(made, np.int64).reshape(values.shape))
-
-
-def inverse_root(value: int) -> tuple[int, int]:
-    """GetInvSqrtQuantizedMultiplierExp with a reversed shift: 1/√value as mantissa · 2^(exponent − 31).
-
-    Source: tensorflow/lite/kernels/internal/common.h. Three bits of headroom, five Newton-Raphson steps in Q3.28.
-    """
-    if value <= 1:
-        return 2**31 - 1, 0
-    shift = 11
-    while value >= 1 << 29:
-        value //= 4
-        shift += 1
-    left = (32 - value.bit_length() - 1) // 2 - 1  # pairs of bits up to the top three
-    shift -= left
-    value <<= 2 * left
-    half = int(qmath.rounding_shift_right(value >> 1, 1))
-    x = 1 << 28
-    three_halves = (1 << 28) + (1 << 27)
-
-    def times(a: int, b: int) -> int:
-        return int(qmath.rounding_doubling_high_mul(a, b))
-
-    for _ in range(5):
-        cubed = _shifted(times(times(x, x), x), 6)
-        x = _shifted(times(three_halves, x) - times(half, cubed), 3)
-    mantissa = times(x, 1518500250)  # √2 / 2 in Q0.31
-    if shift < 0:
-        mantissa, shift = mantissa << -shift, 0
-    return mantissa, -shift
-
-
-def _shifted(x: int, bits: int) -> int:
-    """x · 2^bits, saturated to int32."""
-    return max(min(x << bits, 2**31 - 1), -(2**31))
+    v = _offset(node, graph, values)
+    root = qmath_fixed.inverse_root(np.maximum(v, 1))
+    data = qmath.requantize(1, root.mantissa, root.shift + shift)
+    made = qmath.requantize(data, m.mantissa, m.shift - shift)
+    return _stored(node, graph, np.where(v > 0, made, 2**31))
 
 
 def hard_swish(node: Node, graph: Graph, values: Array) -> Array:
