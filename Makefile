@@ -56,6 +56,7 @@ setup-emulators: $(VENV)/.installed
 bench: $(VENV)/.installed compiler
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/speed.py
+	@test ! -f build/speed.json || $(BIN)/python benchmarks/speed_page.py build/speed.json > docs/reference/speed.md
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/mkdocs build --strict
