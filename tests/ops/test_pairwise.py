@@ -121,9 +121,9 @@ def values(t: Tensor, positive: bool, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     if t.dtype == "bool":
         return rng.integers(0, 2, t.shape).astype(bool)
-    if t.dtype == "int32":
+    if t.dtype in ("int16", "int32"):
         drawn = rng.integers(-9, 10, t.shape)
-        return np.where(drawn == 0, 3, drawn).astype(np.int32)
+        return np.where(drawn == 0, 3, drawn).astype(t.dtype)
     drawn = rng.integers(-12, 13, t.shape) / 4
     return (np.abs(drawn) + 0.5 if positive else np.where(drawn == 0, 0.25, drawn)).astype(np.float32)
 

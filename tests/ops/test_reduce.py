@@ -27,7 +27,7 @@ GRID = [
 
 def panel_of(function: str, dtype: DType) -> Graph:
     """The function over the whole grid."""
-    q = quant(0.05, -7) if dtype == "int8" else None
+    q = quant(0.05, -7 if dtype == "int8" else 0) if dtype in ("int8", "int16") else None
     out = quant(0.9, 11) if function == "sum" and q else q
     graphs = [
         single(Reduce(axes, keep, function), [activation("x", shape, dtype, q)], out_quant=out)
@@ -39,7 +39,7 @@ def panel_of(function: str, dtype: DType) -> Graph:
 @pytest.mark.parametrize(("function", "dtype", "by"), [
     ("sum", "int8", "tflm"), ("sum", "float32", "tflm"), ("max", "int8", "tflm"), ("max", "float32", "tflm"),
     ("min", "int8", "litert"), ("min", "float32", "litert"), ("sum", "int32", "litert"), ("max", "int32", "litert"),
-    ("any", "bool", "litert"), ("all", "bool", "litert"),
+    ("max", "int16", "litert"), ("min", "int16", "litert"), ("any", "bool", "litert"), ("all", "bool", "litert"),
 ])  # fmt: skip
 def test_every_axis_is_reduced_as_in_the_interpreters(function, dtype, by):
     graph = panel_of(function, dtype)

@@ -35,7 +35,7 @@ class Function(NamedTuple):
     """One function.
 
     dtypes: of both operands. real: its meaning but for int8. c: the C expression for float32, of va and vb; integer:
-    for int32 and bool. truth: the output is bool. int8: how int8 is computed, where it takes int8.
+    for int16, int32 and bool. truth: the output is bool. int8: how int8 is computed, where it takes int8.
     """
 
     dtypes: tuple[DType, ...]
@@ -81,7 +81,7 @@ def _comparison(c: str, real: Callable[[Any, Any], Any], options: str, boolean: 
     return Function(dtypes, real, f"va {c} vb", f"va {c} vb", True, quantized.comparison(real), options)
 
 
-F32, INT8, INT32 = "float32", "int8", "int32"
+F32, INT8, INT16, INT32 = "float32", "int8", "int16", "int32"
 _QUOTIENT = "vb == 0 ? 0 : vb == -1 ? (int32_t)(0u - (uint32_t)va) : "
 FUNCTIONS: dict[str, Function] = {
     "div": Function((INT8, F32, INT32), _divided, "va / vb", _QUOTIENT + "va / vb", int8=quantized.DIV,
@@ -98,9 +98,9 @@ FUNCTIONS: dict[str, Function] = {
     "less_equal": _comparison("<=", np.less_equal, "LessEqualOptions"),
     "logical_and": Function(("bool",), np.logical_and, "", "va && vb", True, options="LogicalAndOptions"),
     "logical_or": Function(("bool",), np.logical_or, "", "va || vb", True, options="LogicalOrOptions"),
-    "maximum": Function((INT8, F32, INT32), np.maximum, "va > vb ? va : vb", "va > vb ? va : vb",
+    "maximum": Function((INT8, INT16, F32, INT32), np.maximum, "va > vb ? va : vb", "va > vb ? va : vb",
                         int8=quantized.pick(np.maximum), options="MaximumMinimumOptions"),
-    "minimum": Function((INT8, F32, INT32), np.minimum, "va < vb ? va : vb", "va < vb ? va : vb",
+    "minimum": Function((INT8, INT16, F32, INT32), np.minimum, "va < vb ? va : vb", "va < vb ? va : vb",
                         int8=quantized.pick(np.minimum), options="MaximumMinimumOptions"),
     "not_equal": _comparison("!=", np.not_equal, "NotEqualOptions", boolean=True),
     "pow": Function((F32,), np.power, "powf(va, vb)", options="PowOptions"),
@@ -159,7 +159,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
         made = f.real(a, b)
     if a.dtype == np.float32 and not f.truth:
         return (clamp_real(made.astype(np.float32), attrs(node).activation),)
-    return (made if f.truth else binary.wrapped(made),)
+    return (made if f.truth or a.dtype == np.int16 else binary.wrapped(made),)
 
 
 def _lower_int8(node: Node, graph: Graph) -> Leaf:

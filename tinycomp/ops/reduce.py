@@ -24,7 +24,10 @@ from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c
 BUILTINS = {"sum": "SUM", "prod": "REDUCE_PROD", "max": "REDUCE_MAX", "min": "REDUCE_MIN", "any": "REDUCE_ANY",
             "all": "REDUCE_ALL"}  # fmt: skip
 NUMERIC: tuple[DType, ...] = ("int8", "float32", "int32")
-DTYPES: dict[str, tuple[DType, ...]] = {"prod": ("int32", "int64", "float32"), "any": ("bool",), "all": ("bool",)}
+DTYPES: dict[str, tuple[DType, ...]] = {
+    "prod": ("int32", "int64", "float32"), "max": (*NUMERIC, "int16"), "min": (*NUMERIC, "int16"), "any": ("bool",),
+    "all": ("bool",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     if any(not 0 <= i < len(x.shape) for i in a.axes):
         raise BadInput(f"axes {list(a.axes)} of {x.name!r} {list(x.shape)}", where=f"{node.name} (reduce)",
                        fix="export the model again")  # fmt: skip
-    if x.dtype == "int8":
+    if x.dtype in ("int8", "int16"):
         unary.require_per_tensor(node, x)
         unary.require_per_tensor(node, out)
         if a.function == "sum" and graph.reference == "litert":
