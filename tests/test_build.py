@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.rules.nets import Net
 from tests.support import needs_cc
 from tests.test_library import small
 from tinycomp.cli import main
@@ -64,6 +65,30 @@ def test_json_prints_the_report_and_nothing_else(model, tmp_path):
     assert report["flash_bytes"] == report["weights_bytes"] + report["tables_bytes"] + report["code_bytes"]["value"]
     assert report["budget"]["fits"] is True
     assert report["latency_ms"] > 0
+
+
+def test_several_boards_get_a_build_each_and_a_table(model, tmp_path):
+    boards = ("--board", "emu_cortex_m4", "--board", "emu_cortex_m3")
+    done = tool("build", model, *boards, "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines() if "cortex-m" in line] == [boards[1], boards[3]]
+    assert build(model, tmp_path / "alone").exit_code == 0
+    assert contents(tmp_path / "out/emu_cortex_m4") == contents(tmp_path / "alone")
+    assert (tmp_path / "out/emu_cortex_m3/platformio.ini").exists()
+
+
+def test_of_several_boards_those_that_cannot_hold_the_model_are_told(tmp_path):
+    net = Net(seed=1)
+    large = tmp_path / "large.tflite"
+    large.write_bytes(writer.write(net.graph(net.dense(net.input(1, 9000), 2))))  # an input for more than 8 KB of RAM
+    done = tool(
+        "build", large, "--board", "emu_cortex_m4", "--board", "emu_cortex_m3", "-o", tmp_path / "out", "--json"
+    )
+    assert done.exit_code == 3
+    assert [(f["board"], f["fits"]) for f in json.loads(done.stdout)] == [
+        ("emu_cortex_m4", True), ("emu_cortex_m3", False)]  # fmt: skip
+    assert "1 of 2 boards cannot hold it\n  emu_cortex_m3: " in done.stderr
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["emu_cortex_m4"]
 
 
 @needs_cc

@@ -16,6 +16,7 @@ import click
 from tinycomp import __version__
 from tinycomp.commands import options
 from tinycomp.commands.boards import boards
+from tinycomp.commands.build import build
 from tinycomp.commands.compare import compare
 from tinycomp.commands.doctor import doctor
 from tinycomp.commands.fit import fit
@@ -23,11 +24,8 @@ from tinycomp.commands.new import new
 from tinycomp.errors import BadInput, TinycompError
 
 if TYPE_CHECKING:
-    from tinycomp.frontend import Kind
     from tinycomp.harness.runner import Where
     from tinycomp.ir import Array
-
-BYTES = "BYTES"
 
 
 class Group(click.Group):
@@ -54,73 +52,6 @@ def main() -> None:
 
     The arena is a #define known on the PC; what does not fit or is not supported is refused here, not on the board.
     """
-
-
-@main.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--board", required=True, metavar="BOARD", help="The board to build for; `tinycomp boards` lists them.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: build/NAME-BOARD.")
-@click.option("--name", metavar="NAME", help="Prefix of the C symbols. Default: from the file name.")
-@click.option("--opt", type=click.Choice(["speed", "size", "balanced"]), default="balanced", show_default=True,
-              help="speed: the fastest that fits; size: the least memory, and layers share code; balanced: 1 % of time "
-                   "for 2 % of memory.")  # fmt: skip
-@click.option("--kernels", type=click.Choice(["auto", "portable"]), default="auto", show_default=True,
-              help="portable keeps to C99 that any core can run.")  # fmt: skip
-@click.option("--reference", type=click.Choice(["tflm", "litert"]), default="tflm", show_default=True,
-              help="Whose integer rounding to follow: TensorFlow Lite Micro's or LiteRT's.")  # fmt: skip
-@click.option("--stream", type=click.Choice(["auto", "off", "on", "push"]), default="auto", show_default=True,
-              help="off: layer after layer. on: rows stream through the layers. push: the input comes row by row and "
-                   "is never held. auto, on: what takes less memory, at the same speed.")  # fmt: skip
-@click.option("--quantize", type=click.Choice(["auto", "int8", "int16x8", "mixed", "none"]), default="auto",
-              show_default=True,
-              help="auto: a float32 model becomes int8, by --data. int16x8: int16 activations, int8 weights. "
-                   "mixed: int4 weights where flash is short. none: float32 C.")  # fmt: skip
-@click.option("--data", type=click.Path(path_type=Path), metavar="FILE",
-              help="Inputs to calibrate a float32 model: .npz (x, y), .npy, a folder of arrays or images.")  # fmt: skip
-@click.option("--pixels", metavar="LOW:HIGH", callback=options.pixels, help="Real values of black and white in images.")
-@click.option("--flash", metavar=BYTES, callback=options.size, help="Flash budget instead of the board's (64K, 1M).")
-@click.option("--ram", metavar=BYTES, callback=options.size, help="RAM budget instead of the board's.")
-@click.option("--regions", metavar="NAMES", help="Memory regions to use, such as sram,psram. Default: sram, and the "
-              "board's others where that is too small.")  # fmt: skip
-@click.option("--max-ms", type=float, metavar="MS", help="Time budget for one inference.")
-@click.option("--trainable-head", is_flag=True, help="The last dense layer learns on the board: NAME_train_step.")
-@click.option("--framework", metavar="NAME", help="arduino, espidf, stm32cube, … Default: the board's first.")
-@click.option("--recipe", type=click.Path(path_type=Path), metavar="FILE",
-              help="Make the model as this recipe.json of `tinycomp fit` says, from equal model and data.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Write although over budget, or over a folder that is not ours.")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout and nothing else.")
-def build(model: Path, board: str, out: Path | None, quantize: Kind, data: Path | None,
-          pixels: tuple[float, float] | None, recipe: Path | None, force: bool, as_json: bool,
-          **given: Any) -> None:  # fmt: skip
-    """Compile MODEL into a PlatformIO project with its report.
-
-    MODEL is a .tflite file; .keras, .h5 and SavedModel folders are converted by TensorFlow, .onnx files by onnx2tf,
-    where these are installed.
-    """
-    from tinycomp import build as builder
-    from tinycomp import frontend, terminal
-    from tinycomp.commands.fit import carried_out
-    from tinycomp.report import text
-
-    loaded, request = terminal.load(model, as_json), frontend.Request(quantize, data, pixels)
-    chosen = builder.Options(board=board, quantize=quantize, data=data and str(data), **given)
-    with terminal.progress(f"compiling {model.name} for {board}", 100) as advance:
-        if recipe is None:
-            made = builder.compile_request(loaded, request, chosen, lambda what, share: advance(round(100 * share)))
-        else:
-            source, converted = carried_out(loaded, request, recipe)
-            made = builder.compile_model(source, chosen, converted)
-    if not force:
-        builder.require_fit(made)
-    target = out or Path("build") / f"{made.name}-{board}"
-    kept = builder.write(made, target, force)
-    for path in kept:
-        click.echo(f"kept your {target / path}", err=True)
-    if as_json:
-        click.echo(json.dumps(made.report, indent=1))
-        return
-    terminal.show(text.headline(made.report), text.sections(made.report))
-    click.echo(f"\nwrote {target}")
 
 
 @main.command()
@@ -327,7 +258,7 @@ def setup_emulators() -> None:
     setup.setup(click.echo)
 
 
-for command in (boards, compare, doctor, fit, new):
+for command in (boards, build, compare, doctor, fit, new):
     main.add_command(command)
 
 if __name__ == "__main__":

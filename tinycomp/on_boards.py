@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tinycomp
@@ -79,6 +79,11 @@ def fits(model: Model, boards: Sequence[Board], say: Callable[[int], None] = lam
         found.append(_fit(board, budget, made.report))
         say(i + 1)
     return found
+
+
+def fit_of(build: Build, fits: bool) -> Fit:
+    """How a build does on the board that it was made for, within its budget; fits: what `build.require_fit` says."""
+    return replace(_fit(build.board, build.budget, build.report), fits=fits)
 
 
 def _fit(board: Board, budget: Budget, r: Mapping[str, Any]) -> Fit:
