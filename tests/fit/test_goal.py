@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -28,10 +29,17 @@ def test_what_is_no_share_is_refused(text: str):
 
 
 def test_limits_that_are_missed_are_told_by_how_much():
-    most = {"weights": 400.0, "flash": 4000.0, "cycles": 10.0}
+    most = {"weights": 400.0, "flash": 4000.0}
     assert exceeded(FIGURES, most) == {"weights": 2.0}
     assert missed(FIGURES, most) == "it needs 800 bytes (weights) and 400 are allowed"
     assert exceeded(FIGURES, {"ram": 500.0}) == {}
+
+
+@pytest.mark.parametrize("name", ["cycles", "ms"])
+def test_a_figure_that_is_not_known_is_within_no_limit(name: str):
+    most = {name: 1e12, "flash": 4000.0}
+    assert exceeded(FIGURES, most) == {name: math.inf}
+    assert missed(FIGURES, most).startswith(f"it needs an unknown number of {name} ({name}) and")
 
 
 def test_a_recipe_is_read_as_it_was_written():

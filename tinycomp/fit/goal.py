@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,16 +81,21 @@ def limits(plain: Made, wanted: Wanted) -> dict[str, float]:
 
 
 def exceeded(figures: Figures, most: Mapping[str, float]) -> dict[str, float]:
-    """By how much each limit that is missed is missed: what there is over what may be, above 1."""
-    ratios = {name: value / most[name] for name, value in figures.by_name.items() if name in most and value is not None}
+    """By how much each limit that is missed is missed: what there is over what may be, above 1.
+
+    A figure that is not known keeps to no limit: it misses by infinity.
+    """
+    known = {name: math.inf if value is None else value for name, value in figures.by_name.items()}
+    ratios = {name: known[name] / limit for name, limit in most.items()}
     return {name: ratio for name, ratio in ratios.items() if ratio > 1}
 
 
 def missed(figures: Figures, most: Mapping[str, float]) -> str:
     """The limits that are missed, for people."""
     over, named = exceeded(figures, most), figures.by_name
+    needs = {name: "an unknown number of" if named[name] is None else f"{named[name]:,.6g}" for name in over}
     return ", ".join(
-        f"it needs {named[name]:,.6g} {UNITS[name]} ({name}) and {most[name]:,.6g} are allowed" for name in over
+        f"it needs {needs[name]} {UNITS[name]} ({name}) and {most[name]:,.6g} are allowed" for name in over
     )
 
 
