@@ -56,8 +56,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="Calibration inputs: .npz (x, optional y), .npy, or a folder of arrays or of images.")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path), metavar="FILE",
+              help="Calibration inputs: .npz (x, optional y), .npy, or a folder of arrays or of images. "
+                   "Not needed where the model was trained for int8.")  # fmt: skip
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT.tflite")
 @click.option("--to", "kind", type=click.Choice(["int8", "int16x8", "mixed"]), default="int8", show_default=True,
               help="int16x8: int16 activations. mixed: int4 weights in the layers that lose least.")  # fmt: skip
@@ -71,7 +72,7 @@ def main() -> None:
               help="Scales of the weights of dense layers; old runtimes take one for all.")  # fmt: skip
 @click.option("--pixels", metavar="LOW:HIGH", callback=options.pixels, help="Real values of black and white in images.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
-def quantize(model: Path, data: Path, out: Path, as_json: bool, **given: Any) -> None:
+def quantize(model: Path, data: Path | None, out: Path, as_json: bool, **given: Any) -> None:
     """Make the float32 MODEL a full-integer .tflite that any TFLite runtime can run."""
     from tinycomp import frontend, terminal
     from tinycomp.quantize.files import save

@@ -18,6 +18,7 @@ from tinycomp.quantize.convert import Converted, Dense, Options, Report, convert
 from tinycomp.quantize.files import Pixels
 from tinycomp.quantize.mixed import Ceiling
 from tinycomp.quantize.observe import Observer
+from tinycomp.quantize.settled import convert_settled, settle
 from tinycomp.quantize.to_int8 import Io
 from tinycomp.quantize.trained import without_pairs
 from tinycomp.rewrite import PassRecord
@@ -25,6 +26,8 @@ from tinycomp.target import parse_bytes
 from tinycomp.tflite import associated, reader, writer
 from tinycomp.tflite.file import MODEL_FILE
 from tinycomp.train.on_device import trainable
+
+NAMED = 8  # tensors whose ranges are open, in a message
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,12 @@ class Request:
     options: Options = field(default_factory=Options)
 
 
-def quantize_request(data: Path, kind: Kind, pixels: Pixels | None, io: Io | None, observer: Observer | None,
+def quantize_request(data: Path | None, kind: Kind, pixels: Pixels | None, io: Io | None, observer: Observer | None,
                      correct: str | None, dense: Dense, weights: str | None = None) -> Request:  # fmt: skip
     """The request of `tinycomp quantize`.
 
-    correct: names of corrections, None for those that help. weights: see `ceiling_of`, for "mixed". Raises BadInput.
+    data: None for a model that was trained for int8. correct: names of corrections, None for those that help. weights:
+    see `ceiling_of`, for "mixed". Raises BadInput.
     """
     if (kind == "mixed") != (weights is not None):
         what = "mixed precision needs to know how small" if weights is None else "is for mixed precision only"
@@ -148,9 +152,9 @@ def quantized(
 ) -> tuple[Model, Converted | None]:
     """The model with its float32 graph as integers where that is wanted, and what that costs in accuracy.
 
-    A model that computes in integers is handed on as it is. Raises BadInput where a float32 model comes without data,
-    the data is bad, or a model of integers is to have others; DoesNotFit where no precision gets its weights below a
-    ceiling.
+    A model that computes in integers is handed on as it is. Raises BadInput where a float32 model comes without data
+    and was not trained for int8, the data is bad, or a model of integers is to have others; DoesNotFit where no
+    precision gets its weights below a ceiling.
     """
     if request.kind == "none":
         return model, None
@@ -160,13 +164,27 @@ def quantized(
             raise BadInput(f"{request.kind} is made of a float32 model, and {model.path} computes in integers already",
                            where="--quantize", fix="give the float32 model, or build this one as it is")  # fmt: skip
         return model, None
-    if request.data is None:
-        raise BadInput("the model is float32, and quantizing it needs calibration data", where=model.path,
-                       fix="give --data FILE (an .npz with x, an .npy, or a folder; 100 to 500 typical inputs), or "
-                       "--quantize none for float32 C")  # fmt: skip
     options = replace(request.options, precision="int16") if request.kind == "int16x8" else request.options
-    made = convert(source, data.load(request.data, source, request.pixels), options, report)
+    if request.data is None:
+        made = _without_data(model, source, request)
+    else:
+        made = convert(source, data.load(request.data, source, request.pixels), options, report)
     return Model(model.path, writer.write(made.graph), model.origin or model.data), made
+
+
+def _without_data(model: Model, source: Graph, request: Request) -> Converted:
+    """int8 by the ranges that the model was trained with. Raises BadInput where these do not suffice."""
+    found = settle(source)
+    if found.quants and not found.open and request.kind in ("auto", "int8"):
+        return convert_settled(found, request.options)
+    left = ""
+    if found.quants and found.open:
+        more = len(found.open) - NAMED
+        left = (f": its training left the ranges of {', '.join(found.open[:NAMED])}"
+                f"{f' and {more} more tensors' if more > 0 else ''} open")  # fmt: skip
+    raise BadInput(f"the model is float32, and quantizing it needs calibration data{left}", where=model.path,
+                   fix="give --data FILE (an .npz with x, an .npy, or a folder; 100 to 500 typical inputs), or build "
+                   "with --quantize none for float32 C")  # fmt: skip
 
 
 def float_source(model: Model) -> Graph | None:

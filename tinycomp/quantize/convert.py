@@ -17,7 +17,7 @@ from tinycomp.quantize.fit import Settings, fit, fit_alternatives, nearest
 from tinycomp.quantize.mixed import Ceiling, Choice, choose, weight_bytes
 from tinycomp.quantize.observe import Floats, Observer, Range, Statistics, minmax, ranges, wide_ranges
 from tinycomp.quantize.pools import pools_to_means
-from tinycomp.quantize.precision import Precision, precisions
+from tinycomp.quantize.precision import Precision, computes_in_float, precisions
 from tinycomp.quantize.prepare import prepare
 from tinycomp.quantize.scheme import Scheme, reach, scheme
 from tinycomp.quantize.to_int8 import Io, to_int8
@@ -70,6 +70,11 @@ class Options:
     layers: Mapping[str, Precision] = field(default_factory=dict[str, Precision])
     ceiling: Ceiling | None = None
 
+    @property
+    def ends(self) -> Io:
+        """The dtype of inputs and outputs."""
+        return self.io or ("int16" if self.precision == "int16" else "int8")
+
 
 @dataclass(frozen=True)
 class Bought:
@@ -83,21 +88,23 @@ class Bought:
 
 @dataclass(frozen=True)
 class Converted:
-    """graph: the integer graph, in a form that a .tflite file can hold. accuracy: on all data. held_out: on cases that
-    took no part in the fit, measured before the last fit to all; None where there were too few. bought: in the order
-    tried. choices: what each layer computes in, where that was chosen under a ceiling.
+    """graph: the integer graph, in a form that a .tflite file can hold. accuracy: on all data, None without
+    any. held_out: on cases that took no part in the fit, measured before the last fit to all; None where there were too
+    few. bought: in the order tried. choices: what each layer computes in, where that was chosen under a ceiling.
     """
 
     graph: Graph
-    accuracy: Accuracy
+    accuracy: Accuracy | None
     held_out: Accuracy | None
     bought: tuple[Bought, ...]
     warnings: tuple[str, ...]
     passes: tuple[PassRecord, ...]
     choices: tuple[Choice, ...] = ()
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any] | None:
         """Plain data: `accuracy` of report.json."""
+        if self.accuracy is None:
+            return None
         held = self.held_out.facts() if self.held_out else None
         corrections = [
             {"name": b.name, "before_db": round(b.before_db, 2), "after_db": round(b.after_db, 2), "kept": b.kept}
@@ -306,8 +313,7 @@ class _Trials:
         return made, scheme(made.graph, found, given, computed, wide_ranges(made.seen)), settings
 
     def _attempt(self, made: _Prepared, plan: Scheme, layers: Mapping[str, Integers]) -> _Attempt:
-        io = self.options.io or ("int16" if self.options.precision == "int16" else "int8")
-        return _Attempt(made.graph, to_int8(made.graph, plan, layers, io), made.scale)
+        return _Attempt(made.graph, to_int8(made.graph, plan, layers, self.options.ends), made.scale)
 
     def _prepared(self, forms: frozenset[Correction]) -> _Prepared:
         """The float graph under these corrections, and what its tensors hold."""
@@ -348,13 +354,15 @@ def _unlike(graph: Graph, data: Data, trained: Mapping[str, Quant]) -> Sequence[
     return found
 
 
+def left_in_float(made: Graph) -> tuple[str, ...]:
+    """Warnings about the nodes of an integer graph that compute in float32."""
+    computing = (n for n in made.nodes if not ops.operator(n).view and n.op not in ("quantize", "dequantize"))
+    return tuple(f"{node.name} ({node.op}) has no integer form and stays float32" for node in computing
+                 if computes_in_float(node, made))  # fmt: skip
+
+
 def _warnings(made: _Attempt, accuracy: Accuracy, held: Accuracy | None, options: Options, able: bool) -> Sequence[str]:
-    found: list[str] = []
-    for node in made.found.nodes:
-        if ops.operator(node).view or node.op in ("quantize", "dequantize"):
-            continue
-        if any(made.found.tensors[n].dtype == "float32" for n in (*node.inputs, *node.outputs)):
-            found.append(f"{node.name} ({node.op}) has no integer form and stays float32")
+    found = list(left_in_float(made.found))
     if not able and any(name in options.corrections for name in ON_LAYERS):
         found.append("the model mixes what lies along its inputs' first axis, so layers were not fitted "
                      f"({', '.join(ON_LAYERS)})")  # fmt: skip

@@ -19,7 +19,8 @@ def with_accuracy(report: Mapping[str, Any], made: Converted) -> dict[str, Any]:
 
 
 def facts(source: str, out: str, before: int, after: int, made: Converted, kind: str) -> dict[str, Any]:
-    """The answer of `tinycomp quantize` as plain data: file names, their bytes, the accuracy, warnings."""
+    """The answer of `tinycomp quantize` as plain data: file names, their bytes, the accuracy (None without data),
+    warnings."""
     return {
         "model": source, "out": out, "to": kind, "model_bytes": before, "out_bytes": after, "accuracy": made.facts(),
         "warnings": list(made.warnings),
@@ -28,15 +29,17 @@ def facts(source: str, out: str, before: int, after: int, made: Converted, kind:
 
 def headline(found: Mapping[str, Any]) -> str:
     """The answer in one line."""
-    a = found["accuracy"]
+    a, to = found["accuracy"], f"{found['model']} ({found['model_bytes']:,} bytes) as {found['to']}"
+    if a is None:
+        return f"{to}: {found['out_bytes']:,} bytes, by the ranges of its training; --data would measure the accuracy"
     agreement = "" if a["agreement"] is None else f", {100 * a['agreement']:.1f} % of the decisions agree"
-    return (f"{found['model']} ({found['model_bytes']:,} bytes) as {found['to']}: {found['out_bytes']:,} bytes, "
-            f"SQNR {a['logit_sqnr_db']:.1f} dB{agreement}")  # fmt: skip
+    return f"{to}: {found['out_bytes']:,} bytes, SQNR {a['logit_sqnr_db']:.1f} dB{agreement}"
 
 
 def sections(found: Mapping[str, Any]) -> Sequence[Section]:
     """The figures, the layers, the warnings."""
-    layers = tuple((layer["name"], f"{layer['sqnr_db']:.1f}") for layer in found["accuracy"]["layers"])
+    measured = found["accuracy"]["layers"] if found["accuracy"] else ()
+    layers = tuple((layer["name"], f"{layer['sqnr_db']:.1f}") for layer in measured)
     return (
         *accuracy(found),
         Section("Layers", ("layer", "SQNR (dB)"), "<>", layers),
