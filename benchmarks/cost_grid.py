@@ -37,6 +37,7 @@ from tinycomp.ops import (
 Rng = np.random.Generator
 MOST_MACS, LEAST_BYTES, MOST_BYTES = 60_000, 8, 8_192
 HOPELESS = 400  # shapes without one that the row takes
+INT4 = frozenset({"int4_dsp"})  # rows on int4 weights that are fitted
 HALF = Quant((0.5,), (3,))
 
 
@@ -56,13 +57,27 @@ def grid(op: str, kernel: str, features: frozenset[str], count: int, seed: int =
 def _attempt(op: str, kernel: str, rng: Rng) -> Iterator[Graph]:
     dtype: DType = "float32" if "float" in kernel or kernel == "plain" else "int8"
     try:
-        graph = MAKERS[op](rng, dtype)
+        graph = _in_int4(MAKERS[op](rng, dtype)) if kernel in INT4 else MAKERS[op](rng, dtype)
     except (BadInput, Unsupported, ValueError):
         return
     out = graph.out(graph.nodes[0])
     macs = ops.operator(graph.nodes[0]).macs(graph.nodes[0], graph)
     if macs <= MOST_MACS and sum(t.bytes for t in graph.tensors.values()) >= LEAST_BYTES and out.elements <= MOST_BYTES:
         yield replace(graph, reference="litert") if kernel == "once" else graph
+
+
+def _in_int4(graph: Graph) -> Graph:
+    """A layer of int8 weights with int4 ones of about the same size."""
+    x, w, b = graph.ins(graph.nodes[0])
+    assert w.data is not None
+    assert w.quant is not None
+    scales = tuple(16 * s for s in w.quant.scale)
+    data = np.clip(np.rint(w.data / 16), -7, 7).astype(np.int8)
+    made = {"w": replace(w, dtype="int4", data=data, quant=replace(w.quant, scale=scales)),
+            "b": replace(b, quant=Quant(tuple(x.scale * s for s in scales), (0,) * len(scales), 0))}  # fmt: skip
+    narrow = replace(graph, tensors={**graph.tensors, **made})
+    ops.check(narrow)
+    return narrow
 
 
 def merged(graphs: Sequence[Graph]) -> Graph:

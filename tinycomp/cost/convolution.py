@@ -104,6 +104,26 @@ def loops(step: Step, graph: Graph) -> Made:
     return made, ("outputs", "outputs" if not single else "by1·inner")
 
 
+def nibble_pairs(step: Step, graph: Graph) -> Made:
+    """int4 weights with the DSP extension, also of FULLY_CONNECTED: columns are widened, two at a time, then multiplied
+    with all weights."""
+    w, steps = graph.ins(step.node)[1], number(step, "steps")
+    dense_layer = len(w.shape) == 2
+    n = number(step, "vectors", number(step, "out_w", 1))
+    s = Shape(n, n, w.shape[0], 1, 1, w.shape[1]) if dense_layer else shape(step, graph)
+    pairs = 0 if dense_layer else n // PAIRED
+    edges = [0 if dense_layer else leaving(step, s.in_w, s.out_w, s.kw, block) for block in (PAIRED, 1)]
+    made = fixed(step, s.kh)
+    copied = {"edges": float(step.calls * edges[0]), "single edges": float(step.calls * edges[1])}
+    row: Features = {"1": 1, "kh": s.kh, "kh·(run/8)": s.kh * (s.run // 8), "kh·(run/4)": s.kh * (s.run // GROUP),
+                     "kh·(run%4)": s.kh * (s.run % GROUP), "inner": s.inner}  # fmt: skip
+    groups = -(-s.out_c // GROUP)
+    rest: Features = {"groups": groups, "groups·steps": groups * steps, "out": s.out_c}
+    walks: Features = {"pairs": float(step.calls * pairs), "odd": float(step.calls * (n - PAIRED * pairs))}
+    made |= product(walks, row | rest) | product(copied, row)
+    return made, ("pairs·out", "odd·out", "pairs")
+
+
 def blocks(step: Step, graph: Graph) -> Made:
     """Rows that keep the sums of `pixels` columns and a group of channels in registers; a last block has fewer."""
     s, count = shape(step, graph), number(step, "count")

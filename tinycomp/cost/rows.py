@@ -88,6 +88,7 @@ ROWS: Mapping[tuple[str, str], Sizes] = MappingProxyType({
     ("conv2d", "blocks_thumb2"): convolution.blocks,
     ("conv2d", "blocks_xtensa"): convolution.blocks,
     ("conv2d", "float"): convolution.loops,
+    ("conv2d", "int4_dsp"): convolution.nibble_pairs,
     ("conv2d", "portable"): convolution.loops,
     ("depthwise_conv2d", "columns"): depthwise.blocks,
     ("depthwise_conv2d", "dsp_channels"): depthwise.written_out,
@@ -98,4 +99,5 @@ ROWS: Mapping[tuple[str, str], Sizes] = MappingProxyType({
     ("depthwise_conv2d", "portable"): depthwise.taps,
     ("depthwise_conv2d", "reduce"): depthwise.sums,
     ("depthwise_conv2d", "reduce_dsp"): depthwise.sums,
+    ("fully_connected", "int4_dsp"): convolution.nibble_pairs,
 })  # fmt: skip
