@@ -16,11 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 from docs import screenshots
+from tests.rules.nets import Net
 from tests.support import SHARED, needs_shared
 from tests.test_library import HOSTILE, small
 from tinycomp import build, frontend, on_boards
 from tinycomp.cli import main
 from tinycomp.ir import Graph
+from tinycomp.ops.relu import Relu
 from tinycomp.report import charts, html
 from tinycomp.report.encode import dumps
 from tinycomp.target import load_board
@@ -173,6 +175,27 @@ def test_sections_that_other_stages_add_become_tables_and_absent_ones_nothing(di
     assert panel.tables[1] == html.Table(("name", "sqnr db"), (("a", 31.5), ("b", "–")))
 
 
+def test_a_matrix_becomes_a_table_with_its_rows_numbered():
+    (table,) = html.tables({"confusion": [[5, 1], [0, 7]]})
+    assert table == html.Table(("confusion", "0", "1"), (("0", 5, 1), ("1", 0, 7)))
+    assert html.tables({"ragged": [[1], [2, 3]]}) == (html.Table((), (("ragged", "1, 2, 3"),)),)
+
+
+def test_the_graph_is_drawn_before_and_after_the_passes_that_change_it():
+    net = Net(seed=2)
+    x = net.input(1, 6, 6, 4)
+    wide = net.op(Relu(), net.conv(x, 8))
+    report = report_of(writer.write(net.graph(wide)))
+    assert [(layer["op"], layer["shape"]) for layer in report["source"]["layers"]] == [
+        ("conv2d", [1, 6, 6, 8]), ("relu", [1, 6, 6, 8])]  # fmt: skip
+    (before, drawn), (after, ran) = charts.graphs(report)
+    assert (before, after) == ("as in the file", "as it runs")
+    assert (len(drawn.boxes), len(ran.boxes)) == (4, 3)
+    page = Page(html.render(report))
+    assert len(page.all("svg", class_="graph")) == 2
+    assert len(charts.graphs(report_of(writer.write(small())))) == 1
+
+
 def test_a_known_time_and_energy_are_shown_with_their_source(digits):
     known = {**digits, "latency_ms": 12.5, "energy_uj": 80.0, "energy_range_uj": [78.0, 83.5],
              "cycles": {"value": 1_000_000, "how": "modelled"},
@@ -218,7 +241,7 @@ def test_skipping_edges_that_overlap_have_lanes_of_their_own():
     ]
     ports = {"inputs": [{"name": "x", "shape": [1], "dtype": "int8"}],
              "outputs": [{"name": "t3", "shape": [1], "dtype": "int8"}]}  # fmt: skip
-    picture = charts.graph({"layers": layers, **ports})
+    picture = charts.graph(layers, ports["inputs"], ports["outputs"])
     assert len(picture.edges) == 7
     assert len({edge.split("H")[1].split("q")[0] for edge in picture.edges if "q" in edge}) == 2
 

@@ -81,6 +81,18 @@ def test_labels_give_a_score_of_both_models(kind: Kind, name: str):
     assert abs(found.float32 - found.quantized) < 0.15
 
 
+def test_labels_that_are_classes_are_counted_by_what_they_were_taken_for():
+    graph, x = residual(), images(50)[:, None]
+    y = np.arange(50) % 5
+    found = measure(graph, pair(graph, x), [x], Labels("class", y))
+    assert found.score is not None
+    assert found.confusion is not None
+    counts = np.array(found.confusion)
+    assert counts.sum(axis=1).tolist() == [10] * 5
+    assert counts.trace() / 50 == found.score.quantized
+    assert found.facts()["confusion"] == found.confusion
+
+
 def test_an_autoencoder_is_scored_by_the_area_under_its_curve():
     net = Net("float32", 1)
     x = net.input(1, 12)

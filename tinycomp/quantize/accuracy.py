@@ -38,7 +38,7 @@ class Accuracy:
     cases: how many were run. sqnr_db: of the logits (an output before its softmax or logistic), all cases together, the
     lowest of all outputs; case_db: the mean over cases of each case's own. agreement: share of equal decisions, None
     for a model that makes none; answers: how many different decisions the float model made. layers: SQNR by node name,
-    in order.
+    in order. confusion: cases by their label's class (row) and the integer model's (column), where labels are classes.
     """
 
     cases: int
@@ -48,6 +48,7 @@ class Accuracy:
     answers: int | None
     layers: Mapping[str, float]
     score: Score | None = None
+    confusion: Sequence[Sequence[int]] | None = None
 
     @property
     def figure(self) -> float:
@@ -75,6 +76,7 @@ class Accuracy:
                 "float32": round(self.score.float32, 4),
                 "quantized": round(self.score.quantized, 4),
             },
+            "confusion": self.confusion,
         }  # fmt: skip
 
 
@@ -187,7 +189,15 @@ def _summary(seen: _Seen, graph: Graph, inputs: Sequence[Array], labels: Labels 
     if decisions[0] is None or decisions[1] is None:
         return Accuracy(len(wanted), sqnr, case_db, None, None, layers, score)
     agreement = float((decisions[0] == decisions[1]).mean())
-    return Accuracy(len(wanted), sqnr, case_db, agreement, len(np.unique(decisions[0])), layers, score)
+    table = None if labels is None or labels.kind != "class" else _confusion(labels.values, found)
+    return Accuracy(len(wanted), sqnr, case_db, agreement, len(np.unique(decisions[0])), layers, score, table)
+
+
+def _confusion(label: Array, found: Floats) -> list[list[int]]:
+    """How many cases of each class (row) were taken for each (column)."""
+    classes = found.shape[1]
+    counts = np.bincount(label.astype(np.int64) * classes + found.argmax(axis=1), minlength=classes**2)
+    return counts.reshape(classes, classes).tolist()
 
 
 def _decisions(graph: Graph, values: Floats) -> Array | None:

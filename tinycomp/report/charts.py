@@ -192,9 +192,23 @@ class Picture:
     bands: tuple[Band, ...]
 
 
-def graph(report: Mapping[str, Any]) -> Picture:
+def graphs(report: Mapping[str, Any]) -> tuple[tuple[str, Picture], ...]:
+    """The graph that runs, after that of the file where passes have changed it; each with its title."""
+    ran, source = report["layers"], report.get("source")
+    made = ("as it runs", graph(ran, report["inputs"], report["outputs"]))
+    if source is None or _kinds(source["layers"]) == _kinds(ran):
+        return (made,)
+    return ("as in the file", graph(source["layers"], source["inputs"], source["outputs"])), made
+
+
+def _kinds(layers: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[int]]]:
+    return [(layer["op"], layer["shape"]) for layer in layers]
+
+
+def graph(
+    layers: Sequence[Mapping[str, Any]], inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
+) -> Picture:
     """Inputs, layers, outputs from top to bottom; an edge that skips boxes runs beside them, longer ones further."""
-    layers, inputs, outputs = report["layers"], report["inputs"], report["outputs"]
     pitch = NODE_HEIGHT + NODE_GAP
     boxes = [Box(short(t["name"], 26), f"input {_size(t)}", -1, i * pitch) for i, t in enumerate(inputs)]
     made = {t["name"]: i for i, t in enumerate(inputs)}
@@ -242,7 +256,8 @@ def _edge(a: int, b: int, lane: int | None, pitch: int) -> str:
 def _bands(layers: Sequence[Mapping[str, Any]], before: int, pitch: int) -> tuple[Band, ...]:
     found: dict[int, list[int]] = {}
     for layer in layers:
-        found.setdefault(layer["segment"], []).append(before + layer["index"])
+        if "segment" in layer:
+            found.setdefault(layer["segment"], []).append(before + layer["index"])
     return tuple(
         Band(f"layers {at[0] - before}–{at[-1] - before} stream together", at[0] * pitch - NODE_GAP // 2,
              len(at) * pitch)

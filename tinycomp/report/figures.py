@@ -8,6 +8,7 @@ from typing import Any
 import tinycomp
 from tinycomp import cost, frontend, ops
 from tinycomp.frontend import Front, Model
+from tinycomp.ir import Graph
 from tinycomp.layout import SRAM
 from tinycomp.ops.trainable_dense import TrainableDense
 from tinycomp.program import Program, Step
@@ -60,10 +61,11 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
         "latency_ms": _rounded(latency),
         **_energy(time, board),
         "accuracy": None,
-        "inputs": [_port(front, t) for t in front.graph.inputs],
-        "outputs": [{**_port(front, t), "storage": spans.storage_of(program, t)} for t in front.graph.outputs],
+        "inputs": [_port(front.graph, t) for t in front.graph.inputs],
+        "outputs": [{**_port(front.graph, t), "storage": spans.storage_of(program, t)} for t in front.graph.outputs],
         "passes": [{"name": p.name, "exact": p.exact, "before": vars(p.before), "after": vars(p.after)}
                    for p in front.passes],
+        "source": _source(front.source),
         "layers": [_layer(i, s, program, time) for i, s in enumerate(program.steps)],
         "stream": program.recipe.stream,
         "memory": {"lower_bound": program.layout.lower_bound, "layer_by_layer": program.layer_by_layer,
@@ -84,11 +86,22 @@ def _head(program: Program) -> dict[str, int] | None:
     return {"weights": weights.elements, "biases": biases.elements, "bytes": held}
 
 
-def _port(front: Front, name: str) -> dict[str, Any]:
-    t = front.graph.tensors[name]
+def _port(graph: Graph, name: str) -> dict[str, Any]:
+    t = graph.tensors[name]
     quantized = t.quant is not None and t.dtype != "float32"
     return {"name": name, "shape": list(t.shape), "dtype": t.dtype, "scale": t.scale if quantized else None,
             "zero_point": t.zero_point if quantized else None}  # fmt: skip
+
+
+def _source(graph: Graph) -> dict[str, Any]:
+    """The graph of the file, before passes: what its layers are, and what reads what."""
+    layers = [
+        {"index": i, "name": n.name, "op": n.op, "shape": list(graph.out(n).shape),
+         "inputs": [t.name for t in graph.ins(n) if t.data is None], "outputs": list(n.outputs)}
+        for i, n in enumerate(graph.nodes)
+    ]  # fmt: skip
+    return {"inputs": [_port(graph, t) for t in graph.inputs], "outputs": [_port(graph, t) for t in graph.outputs],
+            "layers": layers}  # fmt: skip
 
 
 def _in_time(latency: float | None, limit: float | None) -> bool:

@@ -66,7 +66,7 @@ def render(report: Mapping[str, Any]) -> str:
     return environment().get_template("report.html.j2").render(
         r=report, tiles=tiles(report),
         bars=charts.budget_bars(report, chart), chart=chart, columns=columns(report["layers"]),
-        picture=charts.graph(report), node_width=charts.NODE_WIDTH, node_height=charts.NODE_HEIGHT,
+        pictures=charts.graphs(report), node_width=charts.NODE_WIDTH, node_height=charts.NODE_HEIGHT,
         saved=charts.saved, panels=panels(report), number=number,
     )  # fmt: skip
 
@@ -118,7 +118,7 @@ def panels(report: Mapping[str, Any]) -> tuple[Panel, ...]:
 
 
 def tables(facts: Mapping[str, object]) -> tuple[Table, ...]:
-    """Plain values as one table of names and values, then a table for each list of objects."""
+    """Plain values as one table of names and values, then a table for each list of objects and each matrix."""
     plain: list[tuple[object, ...]] = []
     lists: list[Table] = []
     for key, value in facts.items():
@@ -126,6 +126,9 @@ def tables(facts: Mapping[str, object]) -> tuple[Table, ...]:
             heads = tuple(dict.fromkeys(k for entry in entries for k in entry))
             rows = tuple(tuple(_plain(entry.get(h)) for h in heads) for entry in entries)
             lists.append(Table(tuple(_words(h) for h in heads), rows))
+        elif matrix := _matrix(value):
+            heads = (_words(key), *map(str, range(len(matrix[0]))))
+            lists.append(Table(heads, tuple((str(i), *row) for i, row in enumerate(matrix))))
         elif isinstance(value, Mapping):
             inner = cast("Mapping[str, object]", value)
             plain += [(f"{_words(key)}: {_words(k)}", _plain(v)) for k, v in inner.items()]
@@ -139,6 +142,13 @@ def _entries(value: object) -> list[Mapping[str, object]]:
     members = cast("list[object]", value) if isinstance(value, list) else []
     found = [cast("Mapping[str, object]", m) for m in members if isinstance(m, Mapping)]
     return found if len(found) == len(members) else []
+
+
+def _matrix(value: object) -> list[list[object]]:
+    """The value as rows of equal length; empty where it is something else."""
+    members = cast("list[object]", value) if isinstance(value, list) else []
+    rows = [cast("list[object]", m) for m in members if isinstance(m, list) and m]
+    return rows if len(rows) == len(members) and len({len(row) for row in rows}) == 1 else []
 
 
 def _words(key: str) -> str:
