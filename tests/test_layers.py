@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("frontend", "search"),
     ("emit", "harness", "report"),
-    ("battery", "build", "fit", "on_boards", "api", "__init__"),
+    ("battery", "build", "fit", "on_boards", "together", "api", "__init__"),
     ("cli", "commands", "terminal", "__main__"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -153,21 +153,33 @@ def _less_flash(build: Build) -> list[str]:
 
 def files(build: Build) -> dict[str, str | bytes]:
     """Everything that `build` writes, by relative path. Equal inputs give equal bytes."""
-    name = build.name
-    graph = build.program.graph
-    inputs, outputs = (tuple(graph.tensors[t].dtype for t in names) for names in (graph.inputs, graph.outputs))
-    project = emit_project.Project(
-        name=name, board=build.board, framework=build.framework, version=tinycomp.__version__,
-        sha256=build.model.sha256, inputs=inputs, outputs=outputs, push=build.program.pushed,
-        regions=build.program.regions,
-    )  # fmt: skip
-    made: dict[str, str | bytes] = {**emit_project.project_files(project)}
-    made |= {f"lib/{name}/src/{file}": body for file, body in build.sources.items()}
+    made: dict[str, str | bytes] = {**emit_project.project_files(project_of(build)), **library_files(build)}
     made["report.json"] = encode.dumps(build.report)
     made["report.txt"] = text.render(build.report)
     made["report.html"] = html.render(build.report)
     made[MODEL_COPY] = build.model.data
     return made
+
+
+def project_of(build: Build) -> emit_project.Project:
+    """What the project around the build's library is made of."""
+    graph = build.program.graph
+    inputs, outputs = (tuple(graph.tensors[t].dtype for t in names) for names in (graph.inputs, graph.outputs))
+    return emit_project.Project(
+        name=build.name, board=build.board, framework=build.framework, version=tinycomp.__version__,
+        sha256=build.model.sha256, inputs=inputs, outputs=outputs, push=build.program.pushed,
+        regions=build.program.regions,
+    )  # fmt: skip
+
+
+def library_files(build: Build) -> dict[str, str]:
+    """The library's C files, by relative path."""
+    return {f"lib/{build.name}/src/{file}": body for file, body in build.sources.items()}
+
+
+def described(build: Build) -> dict[str, Any]:
+    """What a manifest says of a build."""
+    return {"options": _plain(build.options), "name": build.name, "source": Path(build.model.path).name}
 
 
 def write(build: Build, out: Path, force: bool = False, more: Mapping[str, str] | None = None) -> list[str]:
@@ -178,11 +190,14 @@ def write(build: Build, out: Path, force: bool = False, more: Mapping[str, str] 
     A folder of an earlier build is replaced, but what the user has added to it or changed in it (outside lib/ and
     the reports) stays. Raises BadInput where `out` is something that tinycomp did not make, unless `force`.
     """
-    made = {**files(build), **(more or {})}
-    manifest = {
-        "tool": "tinycomp", "version": tinycomp.__version__, "options": _plain(build.options), "name": build.name,
-        "source": Path(build.model.path).name, "files": {path: _digest(body) for path, body in sorted(made.items())},
-    }  # fmt: skip
+    return write_folder({**files(build), **(more or {})}, described(build), out, force)
+
+
+def write_folder(given: Mapping[str, str | bytes], about: Mapping[str, Any], out: Path, force: bool) -> list[str]:
+    """Write the files to `out` as `write` does. about: what the manifest says of them."""
+    made = dict(given)
+    digests = {path: _digest(body) for path, body in sorted(made.items())}
+    manifest = {"tool": "tinycomp", "version": tinycomp.__version__, **about, "files": digests}
     made[MANIFEST] = json.dumps(manifest, indent=1) + "\n"
     kept = _kept(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -263,20 +278,47 @@ def manifest_of(out: Path) -> Mapping[str, Any]:
     return manifest
 
 
-def report_of(out: Path) -> dict[str, Any]:
-    """The report of a build folder. Raises BadInput where there is none."""
+def report_of(out: Path, model: str | None = None) -> dict[str, Any]:
+    """The report of a build folder. model: whose, where there are several. Raises BadInput where there is none."""
+    facts = whole_report(out)
+    each = {r["model"]["name"]: r for r in facts.get("models", [facts])}
+    return each[_chosen(out, list(each), model)]
+
+
+def whole_report(out: Path) -> dict[str, Any]:
+    """report.json; of several models their `models` and what they take together. Raises BadInput without one."""
     try:
         return json.loads((out / "report.json").read_bytes())
     except (OSError, ValueError):
         raise BadInput("holds no report.json", where=str(out), fix="give a folder that `tinycomp build` made") from None
 
 
-def reopen(out: Path) -> tuple[Mapping[str, Any], Front]:
-    """The manifest and the graphs of a build folder, made again from its copy of the model. Raises BadInput."""
+def names_of(out: Path) -> list[str]:
+    """The models of a build folder. Raises BadInput where `out` is not one."""
     manifest = manifest_of(out)
-    model = frontend.load(out / MODEL_COPY)
+    return [m["name"] for m in manifest.get("models", [manifest])]
+
+
+def _chosen(out: Path, names: Sequence[str], model: str | None) -> str:
+    if model is None and len(names) == 1:
+        return names[0]
+    if model in names:
+        return str(model)
+    what = "holds several models" if model is None else f"holds no model {model!r}"
+    raise BadInput(f"{what}: {', '.join(names)}", where=str(out), fix=f"--model {names[0]}, where the command has it")
+
+
+def reopen(out: Path, model: str | None = None) -> tuple[Mapping[str, Any], Front]:
+    """The manifest and the graphs of a build folder, made again from its copy of the model. Raises BadInput.
+
+    model: which one of several; the manifest is then that model's, with `models` besides.
+    """
+    manifest = manifest_of(out)
+    each = {m["name"]: m for m in manifest.get("models", [manifest])}
+    manifest = {**manifest, **each[_chosen(out, list(each), model)]}
+    loaded = frontend.load(out / manifest.get("copy", MODEL_COPY))
     options = manifest["options"]
-    return manifest, frontend.front(model, options["reference"], options.get("trainable_head", False))
+    return manifest, frontend.front(loaded, options["reference"], options.get("trainable_head", False))
 
 
 def _digest(body: str | bytes) -> str:

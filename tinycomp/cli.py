@@ -132,21 +132,28 @@ def ops(as_json: bool) -> None:
 @click.option("--port", metavar="PORT", help="The device's serial port. Default: the only one there is.")
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE", help=".npz or .npy; default: random inputs.")
 @click.option("--cases", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many random inputs.")
-def verify(directory: Path, where: Where, port: str | None, inputs: Path | None, cases: int) -> None:
-    """Run the C in DIR and compare it with the model, bit for bit; names the first layer that differs."""
+@options.which
+def verify(directory: Path, where: Where, port: str | None, inputs: Path | None, cases: int,
+           model: str | None) -> None:  # fmt: skip
+    """Run the C in DIR and compare it with the model, bit for bit; names the first layer that differs.
+
+    Of a firmware of several models each is compared, or the one that --model names.
+    """
     from tinycomp import build as builder
     from tinycomp import terminal
     from tinycomp.harness import runner
     from tinycomp.harness.inputs import load_cases, random_cases
 
-    manifest, front = builder.reopen(directory)
-    given = load_cases(inputs, front.source) if inputs else random_cases(front.source, cases)
-    name = manifest["name"]
-    with terminal.progress(f"verifying {name}", len(given)) as advance:
-        done = runner.verify(directory, manifest, front.source, front.graph, given, where, port, progress=advance)
-    exact = "equal to the last bit" if done.worst == 0.0 else f"equal within 1e-5 (largest difference {done.worst:.2g})"
-    more = "no sanitizer complaint" if where == "native" else f"stack {done.stack_bytes or 0:,} bytes"
-    click.echo(f"{name}: {done.cases} inputs on {where}, outputs {exact}; {more}")
+    names = builder.names_of(directory) if model is None and inputs is None else [model]
+    for chosen in names:
+        manifest, front = builder.reopen(directory, chosen)
+        given = load_cases(inputs, front.source) if inputs else random_cases(front.source, cases)
+        name = manifest["name"]
+        with terminal.progress(f"verifying {name}", len(given)) as advance:
+            done = runner.verify(directory, manifest, front.source, front.graph, given, where, port, progress=advance)
+        equal = f"equal within 1e-5 (largest difference {done.worst:.2g})" if done.worst else "equal to the last bit"
+        more = "no sanitizer complaint" if where == "native" else f"stack {done.stack_bytes or 0:,} bytes"
+        click.echo(f"{name}: {done.cases} inputs on {where}, outputs {equal}; {more}")
 
 
 @main.command()
@@ -155,7 +162,8 @@ def verify(directory: Path, where: Where, port: str | None, inputs: Path | None,
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write outputs here (.npy or .npz).")
 @click.option("--on", "where", type=click.Choice(["native", "emulator", "device"]), default="native", show_default=True)
 @click.option("--port", metavar="PORT", help="The device's serial port. Default: the only one there is.")
-def run(directory: Path, inputs: Path, out: Path | None, where: Where, port: str | None) -> None:
+@options.which
+def run(directory: Path, inputs: Path, out: Path | None, where: Where, port: str | None, model: str | None) -> None:
     """Run the C in DIR on the inputs; outputs to stdout or a file."""
     import numpy as np
 
@@ -163,7 +171,7 @@ def run(directory: Path, inputs: Path, out: Path | None, where: Where, port: str
     from tinycomp.harness import runner
     from tinycomp.harness.inputs import load_cases
 
-    manifest, front = builder.reopen(directory)
+    manifest, front = builder.reopen(directory, model)
     answers = runner.run(directory, manifest, front.graph, load_cases(inputs, front.source), where, port)
     stacked = [np.stack([case[i] for case in answers]) for i in range(len(front.graph.outputs))]
     if out is None:
@@ -190,7 +198,9 @@ def _print_outputs(names: tuple[str, ...], stacked: list[Array]) -> None:
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE",
               help=".npz or .npy, the first case counts; default: a random input.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
-def profile(directory: Path, where: Where, port: str | None, inputs: Path | None, as_json: bool) -> None:
+@options.which
+def profile(directory: Path, where: Where, port: str | None, inputs: Path | None, as_json: bool,
+            model: str | None) -> None:  # fmt: skip
     """Instructions and modelled cycles of one inference, per layer and in all."""
     from tinycomp import build as builder
     from tinycomp import terminal
@@ -200,7 +210,7 @@ def profile(directory: Path, where: Where, port: str | None, inputs: Path | None
     from tinycomp.report import profile as text
     from tinycomp.target import load_board
 
-    manifest, front = builder.reopen(directory)
+    manifest, front = builder.reopen(directory, model)
     board, name = load_board(manifest["options"]["board"]), manifest["name"]
     case = load_cases(inputs, front.source)[0] if inputs else random_cases(front.source, 4)[-1]
     if where == "device":
@@ -222,19 +232,22 @@ def profile(directory: Path, where: Where, port: str | None, inputs: Path | None
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
 @click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Write it as one HTML file.")
-def report(directory: Path, as_json: bool, page: Path | None) -> None:
-    """The report of a build once more."""
+@options.which
+def report(directory: Path, as_json: bool, page: Path | None, model: str | None) -> None:
+    """The report of a build once more; of several models what they take together, or the one of --model."""
     from tinycomp import build as builder
     from tinycomp import terminal
-    from tinycomp.report import html, text
+    from tinycomp.report import html, text, together
 
-    facts = builder.report_of(directory)
+    facts = builder.whole_report(directory)
+    several = "models" in facts and model is None and page is None
+    facts, shown = (facts, together) if several else (builder.report_of(directory, model), text)
     if page is not None:
         page.write_text(html.render(facts), "utf-8")
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     elif page is None:
-        terminal.show(text.headline(facts), text.sections(facts))
+        terminal.show(shown.headline(facts), shown.sections(facts))
 
 
 @main.command()

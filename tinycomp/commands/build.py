@@ -1,16 +1,17 @@
-"""`tinycomp build`: a model for a board, or for several with a table of them."""
+"""`tinycomp build`: a model for a board, or for several with a table of them; or several models in one firmware."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinycomp.commands import options
-from tinycomp.errors import DoesNotFit
+from tinycomp.errors import BadInput, DoesNotFit
 
 if TYPE_CHECKING:
     from tinycomp.build import Build, Options
@@ -20,13 +21,14 @@ BYTES = "BYTES"
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL...")
 @click.option("--board", "boards", required=True, multiple=True, metavar="BOARD",
               help="The board to build for; `tinycomp boards` lists them. Given several times: one build for each, "
                    "and a table of them.")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Default: build/NAME-BOARD. With several boards each has its folder there.")  # fmt: skip
-@click.option("--name", metavar="NAME", help="Prefix of the C symbols. Default: from the file name.")
+@click.option("--name", "names", multiple=True, metavar="NAME",
+              help="Prefix of the C symbols. Default: from the file name. Once for each model.")  # fmt: skip
 @click.option("--opt", type=click.Choice(["speed", "size", "balanced"]), default="balanced", show_default=True,
               help="speed: the fastest that fits; size: the least memory, and layers share code; balanced: 1 % of time "
                    "for 2 % of memory.")  # fmt: skip
@@ -55,21 +57,34 @@ BYTES = "BYTES"
               help="Make the model as this recipe.json of `tinycomp fit` says, from equal model and data.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Write although over budget, or over a folder that is not ours.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout and nothing else.")
-def build(model: Path, boards: tuple[str, ...], out: Path | None, quantize: Kind, data: Path | None,
-          pixels: tuple[float, float] | None, recipe: Path | None, force: bool, as_json: bool,
+def build(models: Sequence[Path], boards: Sequence[str], names: Sequence[str], out: Path | None, quantize: Kind,
+          data: Path | None, pixels: tuple[float, float] | None, recipe: Path | None, force: bool, as_json: bool,
           **given: Any) -> None:  # fmt: skip
-    """Compile MODEL into a PlatformIO project with its report.
+    """Compile MODEL into a PlatformIO project with its report; several models go into one firmware.
 
     MODEL is a .tflite file; .keras, .h5 and SavedModel folders are converted by TensorFlow, .onnx files by onnx2tf,
     where these are installed.
     """
     from tinycomp import build as builder
     from tinycomp import frontend, terminal
+    from tinycomp.layout import SRAM
     from tinycomp.report import text
 
-    loaded, request = terminal.load(model, as_json), frontend.Request(quantize, data, pixels)
-    each = [builder.Options(board=board, quantize=quantize, data=data and str(data), **given)
-            for board in dict.fromkeys(boards)]  # fmt: skip
+    if names and len(names) != len(models):
+        raise BadInput(f"{len(names)} names for {len(models)} models", where="--name", fix="give one for each")
+    request = frontend.Request(quantize, data, pixels)
+    if len(models) > 1:
+        _require_plain(boards, data, recipe)
+        given["regions"] = given["regions"] or SRAM
+        options = builder.Options(board=boards[0], quantize=quantize, **given)
+        each = [replace(options, name=name) for name in names] if names else [options] * len(models)
+        made = [_compiled(terminal.load(model, as_json), request, chosen, None)
+                for model, chosen in zip(models, each, strict=True)]  # fmt: skip
+        _together(made, out, force, as_json)
+        return
+    loaded = terminal.load(models[0], as_json)
+    each = [builder.Options(board=board, name=names[0] if names else None, quantize=quantize,
+                            data=data and str(data), **given) for board in dict.fromkeys(boards)]  # fmt: skip
     made = [_compiled(loaded, request, chosen, recipe) for chosen in each]
     if len(made) > 1:
         _several(made, out, force, as_json)
@@ -96,6 +111,35 @@ def _compiled(model: Model, request: Request, chosen: Options, recipe: Path | No
         return builder.compile_model(source, chosen, converted)
 
 
+def _require_plain(boards: Sequence[str], data: Path | None, recipe: Path | None) -> None:
+    """Raise BadInput for options that several models do not take."""
+    refused = {
+        "--board": (len(set(boards)) > 1, "build for one board at a time"),
+        "--data": (data is not None, "make each model int8 by `tinycomp quantize` first"),
+        "--recipe": (recipe is not None, "take the model.tflite of each fitted build"),
+    }
+    for option, (given, fix) in refused.items():
+        if given:
+            raise BadInput("several models in one firmware do not take it", where=option, fix=fix)
+
+
+def _together(made: Sequence[Build], out: Path | None, force: bool, as_json: bool) -> None:
+    """Write one firmware with all the models, and tell what they take."""
+    from tinycomp import terminal, together
+    from tinycomp.report import together as text
+
+    firmware = together.Firmware(tuple(made))
+    if not force:
+        together.require_fit(firmware)
+    target = out or together.folder(made)
+    _say_kept(together.write(firmware, target, force), target)
+    if as_json:
+        click.echo(json.dumps(firmware.facts, indent=1))
+        return
+    terminal.show(text.headline(firmware.facts), text.sections(firmware.facts))
+    click.echo(f"\nwrote {target}")
+
+
 def _folder(build: Build) -> Path:
     return Path("build") / f"{build.name}-{build.options.board}"
 
@@ -103,9 +147,13 @@ def _folder(build: Build) -> Path:
 def _written(build: Build, target: Path, force: bool) -> Path:
     from tinycomp import build as builder
 
-    for path in builder.write(build, target, force):
-        click.echo(f"kept your {target / path}", err=True)
+    _say_kept(builder.write(build, target, force), target)
     return target
+
+
+def _say_kept(kept: Sequence[str], target: Path) -> None:
+    for path in kept:
+        click.echo(f"kept your {target / path}", err=True)
 
 
 def _several(made: Sequence[Build], out: Path | None, force: bool, as_json: bool) -> None:

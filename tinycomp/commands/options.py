@@ -17,3 +17,6 @@ def pixels(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     from tinycomp.quantize.files import pixels_of
 
     return None if value is None else pixels_of(value)
+
+
+which = click.option("--model", metavar="NAME", help="Which model of a firmware of several.")

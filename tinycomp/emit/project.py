@@ -6,7 +6,7 @@ Nothing here comes from the model file but what `Project` has made harmless: a C
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -41,6 +41,8 @@ _APPLICATION: tuple[tuple[str, str], ...] = (
     ("src/frames.h", "frames.h.j2"),
     ("src/port.h", "port.h.j2"),
 )
+# The application around several models, which answers nothing over the serial port.
+_SEVERAL: tuple[tuple[str, str], ...] = (("src/main.c", "main_several.c.j2"), ("src/port.h", "port.h.j2"))
 # What a build with several memory regions has besides.
 _MEMORY = (("src/memory.c", "memory.c.j2"),)
 _BARE = (("src/port_bare.c", "port_bare.c.j2"),)
@@ -119,15 +121,39 @@ class Project:
 
 def project_files(project: Project) -> dict[str, str]:
     """Relative path to text, for everything but the library's own C files. Equal projects give equal bytes."""
+    return firmware_files((project,))
+
+
+def firmware_files(projects: Sequence[Project], shared: Sequence[str] = ()) -> dict[str, str]:
+    """The same for one firmware around the libraries of several projects, alike in board, framework and version.
+
+    shared: the names of the models whose arena is one memory. Raises BadInput where several models have regions.
+    """
+    project, several = projects[0], len(projects) > 1
+    if several and any(p.regions for p in projects):
+        raise BadInput("several models in one firmware keep to sram", where="project", fix="--regions sram")
     top = [*(_PLATFORMIO if project.board.platformio or project.board.emulator else ())]
     top += [] if project.board.platformio else _CMAKE
-    wanted = [*top, *_APPLICATION, *(_EMULATED if project.board.emulated else _FRAMEWORKS[project.framework])]
+    application = _SEVERAL if several else _APPLICATION
+    wanted = [*top, *application, *(_EMULATED if project.board.emulated else _FRAMEWORKS[project.framework])]
     wanted += _MEMORY if project.regions else ()
-    wanted += [(f"lib/{project.name}/{path}", template) for path, template in _LIBRARY]
-    env, values = environment(), _values(project)
-    files = {path: env.get_template(f"project/{template}").render(**values) for path, template in wanted}
+    env, models = environment(), [_values(p) for p in projects]
+    around = {**models[0], **(_joined(projects) if several else {}), "models": models, "shared": shared,
+              "application": [path for path, _ in application if path.endswith(".c")],
+              "libraries": " ".join(f"tinycomp_{p.name}" for p in projects)}  # fmt: skip
+    files = {path: env.get_template(f"project/{template}").render(**around) for path, template in wanted}
+    for values in models:
+        for path, template in _LIBRARY:
+            files[f"lib/{values['name']}/{path}"] = env.get_template(f"project/{template}").render(**values)
     files |= emulator_files(project.board, project.version, semver(project.version), LICENSE)
     return dict(sorted(files.items()))
+
+
+def _joined(projects: Sequence[Project]) -> dict[str, Any]:
+    """What the files around several models call them together."""
+    names = [p.name for p in projects]
+    return {"name": "_and_".join(names), "names": names, "sha256": " ".join(p.sha256 for p in projects),
+            "description": f"The neural networks {', '.join(names)}, compiled by tinycomp"}  # fmt: skip
 
 
 def plain(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from tinycomp.errors import BadInput
 from tinycomp.harness import device, native, qemu
 from tinycomp.harness.inputs import Case
 from tinycomp.harness.verify import Verified, verify_emulated, verify_native
@@ -29,6 +30,7 @@ def run(
 
     port: the device's serial port; None takes the only one there is. Raises DeviceError where it does not answer.
     """
+    _require_alone(directory, manifest, where)
     if where == "device":
         return device.run(device.connect(port), manifest, _sha256(directory), graph, cases)[0]
     if where == "emulator":
@@ -51,6 +53,7 @@ def verify(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Verified:
     """Compare with the reference; see harness/verify.py. Raises what `run` raises, and OutputsDiffer."""
+    _require_alone(directory, manifest, where)
     if where == "device":
         wire = device.connect(port)
         return device.verify(wire, manifest, _sha256(directory), source, graph, cases, progress=progress)
@@ -63,8 +66,16 @@ def verify(
 def profile_device(
     directory: Path, manifest: Mapping[str, Any], graph: Graph, case: Case, port: str | None
 ) -> dict[str, Any]:
-    """The ticks of one inference on the board. Raises DeviceError."""
+    """The ticks of one inference on the board. Raises DeviceError, and BadInput for a firmware of several models."""
+    _require_alone(directory, manifest, "device")
     return device.profile(device.connect(port), manifest, _sha256(directory), graph, case)
+
+
+def _require_alone(directory: Path, manifest: Mapping[str, Any], where: Where) -> None:
+    """Raise BadInput where it is firmware that must answer, and that has several models: it answers nothing."""
+    if where != "native" and "models" in manifest:
+        raise BadInput(f"a firmware of several models does not answer on the {where}", where=str(directory),
+                       fix=f"--on native, or build {manifest['name']} alone")  # fmt: skip
 
 
 def _library(directory: Path, manifest: Mapping[str, Any]) -> Path:
