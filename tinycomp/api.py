@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import html as escape
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tinycomp.harness.inputs import random_cases
 from tinycomp.harness.runner import Where
 from tinycomp.harness.verify import Verified
 from tinycomp.ir import Array
+from tinycomp.ops import custom
 from tinycomp.quantize.files import Pixels
 from tinycomp.report import html, text
 
@@ -82,14 +83,18 @@ class Result:
 
 
 def compile(model: str | Path | bytes, board: str, *, quantize: Kind = "auto", data: str | Path | None = None,
-            pixels: Pixels | None = None, **options: Any) -> Result:  # fmt: skip
+            pixels: Pixels | None = None, custom_ops: Mapping[str, str | Path] | None = None,
+            **options: Any) -> Result:  # fmt: skip
     """Compile a .tflite file (or its bytes) for a board.
 
     options: the other fields of `tinycomp.build.Options`, as the command line's (`stream="push"`, `opt="size"`,
-    `ram=65536`, …). quantize and data: as for `tinycomp build`. That it does not fit is in the report, not an error
-    here; `require_fit` raises. Raises BadInput, Unsupported.
+    `ram=65536`, …). quantize and data: as for `tinycomp build`. custom_ops: the
+    template of each custom operator, by name, its Python file beside it. That it does not fit is in the report, not an
+    error here; `require_fit` raises. Raises BadInput, Unsupported.
     """
     loaded = frontend.Model("model.tflite", model) if isinstance(model, bytes) else frontend.load(model)
+    given = tuple(custom.load(name, Path(template)) for name, template in (custom_ops or {}).items())
+    loaded = replace(loaded, custom=given)
     request = frontend.Request(quantize, Path(data) if data else None, pixels)
     chosen = builder.Options(board=board, quantize=quantize, data=str(data) if data else None, **options)
     return Result(builder.compile_request(loaded, request, chosen))

@@ -19,6 +19,7 @@ from tinycomp.errors import BadInput, DoesNotFit, Unsupported
 from tinycomp.frontend import Front, Kind, Model, Request
 from tinycomp.ir import Reference
 from tinycomp.lower import lower
+from tinycomp.ops import custom
 from tinycomp.program import Opt, Program, Recipe, Stream
 from tinycomp.quantize.convert import Converted, Report
 from tinycomp.quantize.mixed import Ceiling
@@ -27,6 +28,7 @@ from tinycomp.target import Board, Budget, load_board
 
 MANIFEST = "tinycomp.json"
 MODEL_COPY = "model.tflite"
+CUSTOM = "custom"  # the folder of custom operators' files
 MIXED_ATTEMPTS = 3
 STREAMS: tuple[Stream, ...] = ("auto", "push")  # what is tried where another way of streaming does not fit
 
@@ -158,7 +160,7 @@ def files(build: Build) -> dict[str, str | bytes]:
     made["report.txt"] = text.render(build.report)
     made["report.html"] = html.render(build.report)
     made[MODEL_COPY] = build.model.data
-    return made
+    return {**made, **custom.files(build.model.custom, CUSTOM)}
 
 
 def project_of(build: Build) -> emit_project.Project:
@@ -179,7 +181,8 @@ def library_files(build: Build) -> dict[str, str]:
 
 def described(build: Build) -> dict[str, Any]:
     """What a manifest says of a build."""
-    return {"options": _plain(build.options), "name": build.name, "source": Path(build.model.path).name}
+    return {"options": _plain(build.options), "name": build.name, "source": Path(build.model.path).name,
+            "custom_ops": [d.name for d in build.model.custom]}  # fmt: skip
 
 
 def write(build: Build, out: Path, force: bool = False, more: Mapping[str, str] | None = None) -> list[str]:
@@ -187,8 +190,8 @@ def write(build: Build, out: Path, force: bool = False, more: Mapping[str, str] 
 
     more: further files, by relative path.
 
-    A folder of an earlier build is replaced, but what the user has added to it or changed in it (outside lib/ and
-    the reports) stays. Raises BadInput where `out` is something that tinycomp did not make, unless `force`.
+    A folder of an earlier build is replaced, but what the user has added to it or changed in it (outside lib/,
+    custom/ and the reports) stays. Raises BadInput where `out` is something that tinycomp did not make, unless `force`.
     """
     return write_folder({**files(build), **(more or {})}, described(build), out, force)
 
@@ -254,7 +257,7 @@ def _kept(out: Path, force: bool) -> list[str]:
     kept: list[str] = []
     for p in sorted(present):
         path = p.relative_to(out).as_posix()
-        generated = path == MANIFEST or path.startswith(("lib/", "report."))
+        generated = path == MANIFEST or path.startswith(("lib/", "report.", f"{CUSTOM}/"))
         if not (generated and path in {*ours, MANIFEST}) and ours.get(path) != _digest(p.read_bytes()) and not force:
             kept.append(path)
     return kept
@@ -311,12 +314,15 @@ def _chosen(out: Path, names: Sequence[str], model: str | None) -> str:
 def reopen(out: Path, model: str | None = None) -> tuple[Mapping[str, Any], Front]:
     """The manifest and the graphs of a build folder, made again from its copy of the model. Raises BadInput.
 
+    Runs the Python files of its custom operators.
+
     model: which one of several; the manifest is then that model's, with `models` besides.
     """
     manifest = manifest_of(out)
     each = {m["name"]: m for m in manifest.get("models", [manifest])}
     manifest = {**manifest, **each[_chosen(out, list(each), model)]}
-    loaded = frontend.load(out / manifest.get("copy", MODEL_COPY))
+    loaded = frontend.load(out / manifest.get("copy", MODEL_COPY),
+                           custom.kept(manifest.get("custom_ops", ()), out / CUSTOM))  # fmt: skip
     options = manifest["options"]
     return manifest, frontend.front(loaded, options["reference"], options.get("trainable_head", False))
 

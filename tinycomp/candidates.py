@@ -71,6 +71,7 @@ def function(choice: Choice, symbol: str = "", arguments: tuple[str, ...] = ()) 
         symbol, choice.node.op, choice.kernel.name, choice.kernel.helpers, choice.access.kind, bool(leaf.scratch),
         sum(after > 0 for _, after in ops.operator(choice.node).carries),
         tuple(data_type(c.data.dtype) for c in leaf.consts), leaf.params, literals, arguments,
+        leaf.template,
     )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def sharing(choice: Choice, share: bool) -> tuple[object, ...]:
     numbers = choice.leaf.numbers.keys()
     f = function(choice, arguments=tuple(sorted(numbers if share else choice.leaf.shared & numbers)))
     settled = (tuple(sorted(f.params.items())), tuple(sorted(f.literals.items())), f.arguments)
-    return f.op, f.kernel, f.access, f.scratch, f.states, f.data_types, settled
+    return f.op, f.kernel, f.template, f.access, f.scratch, f.states, f.data_types, settled
 
 
 def pads(chosen: Sequence[Choice], graph: Graph) -> dict[int, int]:

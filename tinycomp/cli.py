@@ -26,6 +26,7 @@ from tinycomp.errors import BadInput, TinycompError
 if TYPE_CHECKING:
     from tinycomp.harness.runner import Where
     from tinycomp.ir import Array
+    from tinycomp.ops.custom import Definition
 
 
 class Group(click.Group):
@@ -71,14 +72,16 @@ def main() -> None:
 @click.option("--dense", type=click.Choice(["per-channel", "per-tensor"]), default="per-channel", show_default=True,
               help="Scales of the weights of dense layers; old runtimes take one for all.")  # fmt: skip
 @click.option("--pixels", metavar="LOW:HIGH", callback=options.pixels, help="Real values of black and white in images.")
+@options.custom_ops
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
-def quantize(model: Path, data: Path | None, out: Path, as_json: bool, **given: Any) -> None:
+def quantize(model: Path, data: Path | None, out: Path, custom: tuple[Definition, ...], as_json: bool,
+             **given: Any) -> None:  # fmt: skip
     """Make the float32 MODEL a full-integer .tflite that any TFLite runtime can run."""
     from tinycomp import frontend, terminal
     from tinycomp.quantize.files import save
     from tinycomp.report import quantization as text
 
-    loaded, request = terminal.load(model, as_json), frontend.quantize_request(data=data, **given)
+    loaded, request = terminal.load(model, as_json, custom), frontend.quantize_request(data=data, **given)
     with terminal.progress(f"quantizing {model.name}", 100) as advance:
         made, converted = frontend.quantized(loaded, request, lambda what, share: advance(round(100 * share)))
     if converted is None:
@@ -94,13 +97,14 @@ def quantize(model: Path, data: Path | None, out: Path, as_json: bool, **given: 
 
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
+@options.custom_ops
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout and nothing else.")
-def inspect(model: Path, as_json: bool) -> None:
+def inspect(model: Path, custom: tuple[Definition, ...], as_json: bool) -> None:
     """Inputs, outputs, operators, multiply-accumulates, weights, and what is unsupported and why."""
     from tinycomp import terminal
     from tinycomp.report import inspection
 
-    facts = inspection.collect(terminal.load(model, as_json))
+    facts = inspection.collect(terminal.load(model, as_json, custom))
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     else:

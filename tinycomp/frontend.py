@@ -13,6 +13,7 @@ from tinycomp import ops, rules, schedule
 from tinycomp.errors import BadInput, TinycompError
 from tinycomp.formats import files
 from tinycomp.ir import Graph, Reference
+from tinycomp.ops.custom import Definition
 from tinycomp.quantize import data
 from tinycomp.quantize.convert import Converted, Dense, Options, Report, convert, corrections_of
 from tinycomp.quantize.files import Pixels
@@ -34,12 +35,14 @@ NAMED = 8  # tensors whose ranges are open, in a message
 class Model:
     """A model file's bytes. name: from the file name. sha256: of the bytes.
 
-    origin: the file that the bytes were made from, None where they are that file.
+    origin: the file that the bytes were made from, None where they are that file. custom: what its custom operators
+    mean.
     """
 
     path: str
     data: bytes
     origin: bytes | None = None
+    custom: tuple[Definition, ...] = ()
 
     @property
     def name(self) -> str:
@@ -65,9 +68,9 @@ class Front:
     passes: tuple[PassRecord, ...]
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path, custom: tuple[Definition, ...] = ()) -> Model:
     """Read a .tflite file, or convert one of another format (`formats.files.contents`, which says what it raises)."""
-    return Model(str(path), files.contents(path))
+    return Model(str(path), files.contents(path), custom=custom)
 
 
 @contextmanager
@@ -87,7 +90,7 @@ def front(model: Model, reference: Reference = "tflm", head: bool = False) -> Fr
     Raises BadInput, Unsupported.
     """
     with named(model):
-        source = reader.read(model.data, model.name)
+        source = reader.read(model.data, model.name, model.custom)
     if source.reference == "tflm":  # a file that says litert leaves no choice
         source = replace(source, reference=reference)
     if not source.inputs:
@@ -169,7 +172,7 @@ def quantized(
         made = _without_data(model, source, request)
     else:
         made = convert(source, data.load(request.data, source, request.pixels), options, report)
-    return Model(model.path, writer.write(made.graph), model.origin or model.data), made
+    return replace(model, data=writer.write(made.graph), origin=model.origin or model.data), made
 
 
 def _without_data(model: Model, source: Graph, request: Request) -> Converted:
@@ -190,7 +193,7 @@ def _without_data(model: Model, source: Graph, request: Request) -> Converted:
 def float_source(model: Model) -> Graph | None:
     """The model's graph where it computes in float32, else None. Raises BadInput, Unsupported."""
     with named(model):
-        source = reader.read(model.data, model.name)
+        source = reader.read(model.data, model.name, model.custom)
     return source if computes_in_float(source) else None
 
 

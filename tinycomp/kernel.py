@@ -91,6 +91,7 @@ class Leaf:
         number is a literal; shared for size, one that differs between leaves becomes an int32_t argument of its name,
         so a template may not branch on it nor size an array with it.
     shared: numbers that the code gains nothing from knowing, so that they are arguments even when built for speed.
+    template: the text of a template that lies outside templates/, "" for the row's own file.
     Leaves of one template with equal params and equal literal numbers are one C function.
     """
 
@@ -99,6 +100,7 @@ class Leaf:
     consts: tuple[Const, ...] = ()
     scratch: int = 0
     shared: frozenset[str] = frozenset()
+    template: str = ""
 
 
 def _anything(node: Node, graph: Graph) -> bool:

@@ -45,6 +45,7 @@ class Function:
     """One C function made from a kernel's template.
 
     states: how many states it is handed.
+    template: its text where it lies outside templates/ (see `Leaf`).
     literals are substituted as numbers, arguments (int32_t, in this order) differ between the steps that call it.
     """
 
@@ -59,6 +60,7 @@ class Function:
     params: Mapping[str, object]
     literals: Mapping[str, int]
     arguments: tuple[str, ...] = ()
+    template: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tinycomp.report.text import Section, plain
 
 if TYPE_CHECKING:
     from tinycomp.frontend import Model
+    from tinycomp.ops.custom import Definition
 
 
 def show(headline: str, sections: Sequence[Section]) -> None:
@@ -61,12 +62,12 @@ def status(message: str, quiet: bool = False) -> Generator[None]:
         yield
 
 
-def load(path: Path, quiet: bool = False) -> Model:
+def load(path: Path, quiet: bool = False, custom: tuple[Definition, ...] = ()) -> Model:
     """The model in a file, with a spinner while one of another format is converted. Raises what frontend.load does."""
     from tinycomp import frontend
 
     with status(f"converting {path.name}", quiet=quiet or path.suffix == ".tflite"):
-        return frontend.load(path)
+        return frontend.load(path, custom)
 
 
 @contextmanager

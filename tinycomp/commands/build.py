@@ -16,6 +16,7 @@ from tinycomp.errors import BadInput, DoesNotFit
 if TYPE_CHECKING:
     from tinycomp.build import Build, Options
     from tinycomp.frontend import Kind, Model, Request
+    from tinycomp.ops.custom import Definition
 
 BYTES = "BYTES"
 
@@ -55,11 +56,12 @@ BYTES = "BYTES"
 @click.option("--framework", metavar="NAME", help="arduino, espidf, stm32cube, … Default: the board's first.")
 @click.option("--recipe", type=click.Path(path_type=Path), metavar="FILE",
               help="Make the model as this recipe.json of `tinycomp fit` says, from equal model and data.")  # fmt: skip
+@options.custom_ops
 @click.option("--force", is_flag=True, help="Write although over budget, or over a folder that is not ours.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout and nothing else.")
 def build(models: Sequence[Path], boards: Sequence[str], names: Sequence[str], out: Path | None, quantize: Kind,
-          data: Path | None, pixels: tuple[float, float] | None, recipe: Path | None, force: bool, as_json: bool,
-          **given: Any) -> None:  # fmt: skip
+          data: Path | None, pixels: tuple[float, float] | None, recipe: Path | None, custom: tuple[Definition, ...],
+          force: bool, as_json: bool, **given: Any) -> None:  # fmt: skip
     """Compile MODEL into a PlatformIO project with its report; several models go into one firmware.
 
     MODEL is a .tflite file; .keras, .h5 and SavedModel folders are converted by TensorFlow, .onnx files by onnx2tf,
@@ -74,7 +76,7 @@ def build(models: Sequence[Path], boards: Sequence[str], names: Sequence[str], o
         raise BadInput(f"{len(names)} names for {len(models)} models", where="--name", fix="give one for each")
     request = frontend.Request(quantize, data, pixels)
     if len(models) > 1:
-        _require_plain(boards, data, recipe)
+        _require_plain(boards, data, recipe, custom)
         given["regions"] = given["regions"] or SRAM
         options = builder.Options(board=boards[0], quantize=quantize, **given)
         each = [replace(options, name=name) for name in names] if names else [options] * len(models)
@@ -82,7 +84,7 @@ def build(models: Sequence[Path], boards: Sequence[str], names: Sequence[str], o
                 for model, chosen in zip(models, each, strict=True)]  # fmt: skip
         _together(made, out, force, as_json)
         return
-    loaded = terminal.load(models[0], as_json)
+    loaded = terminal.load(models[0], as_json, custom)
     each = [builder.Options(board=board, name=names[0] if names else None, quantize=quantize,
                             data=data and str(data), **given) for board in dict.fromkeys(boards)]  # fmt: skip
     made = [_compiled(loaded, request, chosen, recipe) for chosen in each]
@@ -111,11 +113,13 @@ def _compiled(model: Model, request: Request, chosen: Options, recipe: Path | No
         return builder.compile_model(source, chosen, converted)
 
 
-def _require_plain(boards: Sequence[str], data: Path | None, recipe: Path | None) -> None:
+def _require_plain(boards: Sequence[str], data: Path | None, recipe: Path | None,
+                   custom: Sequence[Definition]) -> None:  # fmt: skip
     """Raise BadInput for options that several models do not take."""
     refused = {
         "--board": (len(set(boards)) > 1, "build for one board at a time"),
         "--data": (data is not None, "make each model int8 by `tinycomp quantize` first"),
+        "--custom-op": (bool(custom), "build each model by itself"),
         "--recipe": (recipe is not None, "take the model.tflite of each fitted build"),
     }
     for option, (given, fix) in refused.items():

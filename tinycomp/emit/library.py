@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,10 +146,9 @@ def _helpers(env: jinja2.Environment, program: Program, functions: list[str]) ->
 def _function(env: jinja2.Environment, f: Function, program: Program) -> tuple[str, tuple[str, ...]]:
     """The C of a kernel, and which of its arguments the C reads."""
     values: dict[str, Any] = {**f.params, **f.literals, **{a: a for a in f.arguments}}
-    template = env.get_template(f"kernels/{f.op}/{f.kernel}.c.j2")
 
     def render(signature: str) -> str:
-        text = template.render(signature=signature, reference=program.graph.reference, **values)
+        text = _rendered(env, f, {"signature": signature, "reference": program.graph.reference, **values})
         return re.sub(r"\n[ \t]*(?=\n)", "", text).strip("\n")
 
     body = render("")
@@ -161,6 +160,19 @@ def _function(env: jinja2.Environment, f: Function, program: Program) -> tuple[s
     parts += [f"const {t} *c{i}" for i, t in enumerate(f.data_types)]
     parts += [f"int32_t {a}" for a in used]
     return render(f"KERNEL static void {f.symbol}({', '.join(parts)})"), used
+
+
+def _rendered(env: jinja2.Environment, f: Function, values: Mapping[str, Any]) -> str:
+    """The kernel's template with the values. Raises BadInput where it is a user's own and cannot be rendered."""
+    try:
+        template = env.from_string(f.template) if f.template else env.get_template(f"kernels/{f.op}/{f.kernel}.c.j2")
+        return template.render(values)
+    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if not f.template:
+            raise
+        line = f"line {error.lineno}: " if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise BadInput(f"cannot be rendered ({line}{getattr(error, 'message', None) or error})",
+                       where=f"the template of {f.kernel} ({f.op})", fix="correct the template") from error  # fmt: skip
 
 
 def _bases(r: Register) -> list[str]:

@@ -144,7 +144,7 @@ def carried_out(model: Model, source: Graph, data: Data, recipe: Recipe) -> tupl
             raise BadInput(f"was made for another {what} (SHA-256 {wanted[:12]}…, this one has {given[:12]}…)",
                            where="the recipe", fix=f"give the {what} that `tinycomp fit` was given")  # fmt: skip
     converted = quantized(student(source, data, recipe), data, recipe)
-    return Model(model.path, writer.write(converted.graph)), converted
+    return replace(model, data=writer.write(converted.graph), origin=None), converted
 
 
 def widths(graph: Graph) -> dict[str, int]:

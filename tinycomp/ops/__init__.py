@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from tinycomp import ir
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Graph, Node, Tensor
@@ -17,6 +19,7 @@ from tinycomp.ops import (
     concatenation,
     conv2d,
     cumsum,
+    custom,
     delay,
     depth_space,
     depthwise_conv2d,
@@ -133,9 +136,15 @@ OPERATORS: dict[str, Operator] = {
 CODECS: dict[str, Codec] = {codec.builtin: codec for op in OPERATORS.values() for codec in op.codecs}
 
 
+def codecs(customs: Iterable[custom.Definition]) -> Iterator[tuple[Operator, Codec]]:
+    """Every operator of the table and of the definitions with each of its codecs."""
+    for op in (*OPERATORS.values(), *(d.operator for d in customs)):
+        yield from ((op, codec) for codec in op.codecs)
+
+
 def operator(node: Node) -> Operator:
-    """The node's operator."""
-    return OPERATORS[node.op]
+    """The node's operator: the table's, or what the user's files define."""
+    return node.attrs.definition.operator if isinstance(node.attrs, custom.Custom) else OPERATORS[node.op]
 
 
 def operands(node: Node, graph: Graph) -> tuple[Tensor, ...]:
@@ -148,7 +157,7 @@ def check(graph: Graph) -> None:
     """Raise BadInput or Unsupported unless the graph is well formed and its operators agree with their tensors."""
     ir.check(graph)
     for node in graph.nodes:
-        if node.op not in OPERATORS:
+        if node.op not in OPERATORS and not isinstance(node.attrs, custom.Custom):
             raise Unsupported(f"the operator {node.op!r} is not in the table", where=node.name)
         found = tuple((graph.tensors[name].shape, graph.tensors[name].dtype) for name in node.outputs)
         wanted = operator(node).infer(node, graph)

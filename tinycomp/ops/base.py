@@ -93,12 +93,14 @@ class Codec:
     """How one TFLite builtin operator is read and written. `options` is the options table's name in the schema.
 
     An operator with several codecs is written by the first whose `write` is there and does not return None.
+    custom: the name beside the builtin CUSTOM, "" beside all others.
     """
 
     builtin: str
     options: str | None
     read: Callable[[Source], Parsed]
     write: Callable[[Node, Graph], Written | None] | None = None
+    custom: str = ""
 
 
 def _no_macs(node: Node, graph: Graph) -> int:

@@ -15,7 +15,7 @@ from tinycomp.tflite.facts import OperatorFacts, TensorFacts
 def collect(model: Model) -> dict[str, Any]:
     """The file as plain data; `problems` is empty where it can be compiled."""
     with named(model):
-        found = reader.survey(model.data, model.name)
+        found = reader.survey(model.data, model.name, model.custom)
     graph = found.graph
     costs = _costs(graph) if graph else {}
     return {

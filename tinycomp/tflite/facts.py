@@ -8,6 +8,7 @@ from typing import Literal
 
 from tinycomp.errors import TinycompError, Unsupported
 from tinycomp.ir import Graph
+from tinycomp.ops import custom
 from tinycomp.tflite import unsigned
 from tinycomp.tflite.file import File, FileOperator, FileQuant, FileTensor
 
@@ -88,5 +89,7 @@ def missing(file: File, op: FileOperator) -> Unsupported:
     """That there is no such operator here, why, and what to do about it."""
     outputs = ", ".join(repr(file.tensors[i].name) for i in op.outputs[:3])
     reason, fix = _REASONS.get(op.builtin, ("", "use another layer"))
+    if op.builtin == "CUSTOM" and custom.NAME.fullmatch(op.custom):
+        fix += f", or give its code with `tinycomp build {custom.OPTION} {op.custom}=FILE{custom.TEMPLATE}`"
     return Unsupported(f"is not supported{f': {reason}' if reason else ''} (it makes {outputs})", where=op.label,
                        fix=f"{fix}; supported operators: `tinycomp ops`")  # fmt: skip

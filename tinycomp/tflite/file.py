@@ -88,9 +88,14 @@ class FileOperator:
     outputs: tuple[int, ...]
 
     @property
+    def kind(self) -> str:
+        """For messages: the builtin's name, or the custom operator's."""
+        return f"custom {self.custom!r}" if self.builtin == "CUSTOM" else self.builtin
+
+    @property
     def label(self) -> str:
-        """For messages: the index in the file and the builtin's name, or the custom operator's."""
-        return f"operator {self.index} ({f'custom {self.custom!r}' if self.builtin == 'CUSTOM' else self.builtin})"
+        """For messages: the index in the file and the kind."""
+        return f"operator {self.index} ({self.kind})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +278,7 @@ def _codes(model: Any, meter: Meter) -> list[tuple[str, str, int]]:
             number = max(_wide_code(code), code.DeprecatedBuiltinCode())  # old files have the second alone
             builtin = schema.enumeration("BuiltinOperator").get(number, f"builtin number {number}")
             custom = printable(_text(code.CustomCode(), meter, f"the custom name of operator code {i}"))
-            found.append((builtin, custom, code.Version()))
+            found.append((builtin, custom if builtin == "CUSTOM" else "", code.Version()))
     return found
 
 
@@ -297,7 +302,7 @@ def _operators(main: Any, codes: Sequence[tuple[str, str, int]], tensors: int, m
             builtin, custom, version = codes[code]
             inputs = _indices(op.InputsAsNumpy(), meter, f"the inputs of operator {i}")
             outputs = _indices(op.OutputsAsNumpy(), meter, f"the outputs of operator {i}")
-            table, options = _options(op, meter, i)
+            table, options = (_own_options if builtin == "CUSTOM" else _options)(op, meter, i)
             made = FileOperator(i, builtin, custom, version, table, options, inputs, outputs)
         for index in inputs:
             _check_index(index, tensors, made.label)
@@ -305,6 +310,15 @@ def _operators(main: Any, codes: Sequence[tuple[str, str, int]], tensors: int, m
             _check_index(index, tensors, made.label, low=0)
         found.append(made)
     return found
+
+
+def _own_options(op: Any, meter: Meter, index: int) -> tuple[None, Mapping[str, Any]]:
+    """The bytes that a custom operator stores."""
+    own = op.CustomOptionsAsNumpy()
+    if isinstance(own, int):  # the accessor's answer for an absent vector
+        return None, {}
+    meter.spend(len(own), f"the options of operator {index}")
+    return None, {"custom_options": own.tobytes()}
 
 
 def _options(op: Any, meter: Meter, index: int) -> tuple[str | None, Mapping[str, Any]]:

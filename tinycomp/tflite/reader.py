@@ -13,6 +13,7 @@ from tinycomp import ir, ops
 from tinycomp.errors import BadInput, TinycompError, Unsupported
 from tinycomp.ir import Graph, Node, Tensor
 from tinycomp.ops.base import Codec, Source
+from tinycomp.ops.custom import Definition
 from tinycomp.ops.fake_quant import trained_steps
 from tinycomp.ops.reshape import Reshape
 from tinycomp.tflite import tensors as convert
@@ -40,13 +41,13 @@ def contents(path: str | Path) -> bytes:
         raise BadInput(f"cannot be read ({error.strerror or error})", where=str(path), fix="check the path") from error
 
 
-def read(data: bytes, name: str = "model") -> Graph:
-    """The model as a checked graph.
+def read(data: bytes, name: str = "model", custom: Sequence[Definition] = ()) -> Graph:
+    """The model as a checked graph. custom: the meaning of custom operators.
 
     Raises BadInput for a damaged or contradictory file and Unsupported for what tinycomp has no kernel for. The
     message is the first problem's and says how many more there are; `survey` has them all.
     """
-    found = survey(data, name)
+    found = survey(data, name, custom)
     if found.graph is not None:
         return found.graph
     first, more = found.problems[0], len(found.problems) - 1
@@ -57,13 +58,13 @@ def read(data: bytes, name: str = "model") -> Graph:
     raise type(first)(first.what, where=first.where, fix=fix) from first
 
 
-def survey(data: bytes, name: str = "model") -> Survey:
+def survey(data: bytes, name: str = "model", custom: Sequence[Definition] = ()) -> Survey:
     """Everything the file holds and every reason why it cannot be compiled.
 
     Raises BadInput where the bytes are not a well-formed model at all.
     """
     data = bytes(data)
-    reading = Reading(parse(data), name, Meter(len(data)))
+    reading = Reading(parse(data), name, Meter(len(data)), custom)
     file = reading.file
     _body(reading)
     graph = None if reading.problems else _finished(reading)
@@ -137,7 +138,7 @@ def _operator(reading: Reading, op: FileOperator) -> OperatorFacts:
     """Read one operator; what stands in its way goes to the problems."""
     status: Literal["kept", "folded", "refused"] = "refused"
     problem: TinycompError | None = None
-    op_name, codec = reading.codecs.get(op.builtin, (op.builtin.lower(), None))
+    op_name, codec = reading.codecs.get((op.builtin, op.custom), (op.builtin.lower(), None))
     name = f"{op_name}_{op.index}"
     try:
         with np.errstate(all="ignore"):
@@ -156,7 +157,7 @@ def _operator(reading: Reading, op: FileOperator) -> OperatorFacts:
         problem = None if consequence else problem
     if problem is not None:
         reading.problems.append(problem)
-    every, builtin = reading.file.tensors, op.custom if op.builtin == "CUSTOM" else op.builtin
+    every, builtin = reading.file.tensors, op.custom or op.builtin
     return OperatorFacts(
         op.index, name, builtin, op.version, tuple(tensor_facts(every[i]) if i >= 0 else None for i in op.inputs),
         tuple(tensor_facts(every[i]) for i in op.outputs), status, str(problem or ""),
@@ -165,7 +166,7 @@ def _operator(reading: Reading, op: FileOperator) -> OperatorFacts:
 
 def _understood(reading: Reading, op: FileOperator, name: str, codec: Codec | None) -> Literal["kept", "folded"]:
     """Turn the operator into a node, or into constants where all that it reads is constant."""
-    where = f"{name} ({op.builtin})"
+    where = f"{name} ({op.kind})"
     if op.builtin in BUILTINS:
         return _variable(reading, op, where)
     if op.builtin == "CALL_ONCE":
@@ -244,7 +245,7 @@ def _initialised(reading: Reading, op: FileOperator, where: str) -> Literal["fol
     if reading.initialiser:
         raise BadInput("stands in a subgraph that is itself called once", where=where, fix=REEXPORT)
     file = reading.file.open(int(op.options.get("init_subgraph_index", 0)))
-    inner = Reading(file, reading.name, reading.meter, initialiser=True)
+    inner = Reading(file, reading.name, reading.meter, reading.custom, initialiser=True)
     _body(inner)
     reading.problems += inner.problems
     for key, t in inner.variables.current.items():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 
 from tinycomp import ops
 from tinycomp.errors import BadInput, TinycompError, Unsupported
 from tinycomp.ir import Node, Tensor
+from tinycomp.ops.custom import Definition
 from tinycomp.tflite import tensors as convert
 from tinycomp.tflite import unsigned
 from tinycomp.tflite.facts import OperatorFacts
@@ -29,6 +31,7 @@ class Reading:
     file: File
     name: str
     meter: Meter
+    custom: Sequence[Definition] = ()
     made: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
     tensors: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     nodes: list[Node] = field(default_factory=list[Node])
@@ -49,7 +52,7 @@ class Reading:
         self.variable = {t.name for t in self.file.tensors if t.variable}
         self.unsigned = unsigned.computes(self.file)
         self.weights = unsigned.weights(self.file)
-        self.codecs = {c.builtin: (_title(o.name, c.builtin), c) for o in ops.OPERATORS.values() for c in o.codecs}
+        self.codecs = {(c.builtin, c.custom): (_title(o.name, c.builtin), c) for o, c in ops.codecs(self.custom)}
 
     def tensor(self, index: int, where: str) -> Tensor:
         """The IR's tensor, made at first use."""

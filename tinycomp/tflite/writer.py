@@ -17,7 +17,7 @@ from tinycomp.tflite import schema
 from tinycomp.tflite.tensors import packed
 from tinycomp.tflite.versions import version
 
-_Code = tuple[str, int]  # builtin, version
+_Code = tuple[str, str, int]  # builtin, custom name, version
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16  # of every buffer, as runtimes that read weights in place expect
@@ -29,8 +29,7 @@ _OLD_CODES = 127  # operators below this number stand in the deprecated one-byte
 class _Operation:
     """One operator of the file, its tensors by index (−1: left out)."""
 
-    builtin: str
-    version: int
+    code: _Code
     options_table: str | None
     options: Mapping[str, Any]
     inputs: tuple[int, ...]
@@ -49,7 +48,7 @@ def write(graph: Graph) -> bytes:
     data_bytes = sum(t.bytes for t in tensors if t.data is not None)
     builder = flatbuffers.Builder(min(2**31, data_bytes + 256 * (len(tensors) + len(operations)) + 1024))
     buffers = [b"", *(_stored(t) for t in tensors if t.data is not None)]
-    codes = list(dict.fromkeys((op.builtin, op.version) for op in operations))
+    codes = list(dict.fromkeys(op.code for op in operations))
     model, subgraph = schema.module("Model"), _subgraph(builder, graph, tensors, operations, codes)
     codes_at = _tables(builder, [_code(builder, *code) for code in codes])
     subgraphs_at = _tables(builder, [subgraph])
@@ -98,7 +97,8 @@ def _plan(graph: Graph) -> tuple[list[Tensor], list[_Operation]]:
         outputs = tuple(index[name] for name in node.outputs if name not in following)
         known = [tensors[i] if i >= 0 else None for i in inputs]
         number = version(codec.builtin, written.options, known, [tensors[i] for i in outputs])
-        operations.append(_Operation(codec.builtin, number, codec.options, written.options, inputs, outputs))
+        code = (codec.builtin, codec.custom, number)
+        operations.append(_Operation(code, codec.options, written.options, inputs, outputs))
     return tensors, operations
 
 
@@ -139,7 +139,7 @@ def _subgraph(
     variable = {s.before for s in graph.states}
     tensors_at = _tables(builder, [_tensor(builder, t, buffer_of.get(t.name, 0), t.name in variable) for t in tensors])
     number = {code: i for i, code in enumerate(codes)}
-    operators_at = _tables(builder, [_operator(builder, op, number[op.builtin, op.version]) for op in operations])
+    operators_at = _tables(builder, [_operator(builder, op, number[op.code]) for op in operations])
     inputs_at = _vector(builder, [index[name] for name in graph.inputs], np.int32)
     outputs_at = _vector(builder, [index[name] for name in graph.outputs], np.int32)
     name_at = builder.CreateString("main")
@@ -188,6 +188,8 @@ def _operator(builder: Any, op: _Operation, code: int) -> int:
     inputs_at = _vector(builder, op.inputs, np.int32)
     outputs_at = _vector(builder, op.outputs, np.int32)
     options_at = schema.write_options(builder, op.options_table, op.options) if op.options_table else None
+    own: bytes = op.options.get("custom_options", b"")
+    own_at = builder.CreateByteVector(own) if own else None
     generated.OperatorStart(builder)
     generated.OperatorAddOpcodeIndex(builder, code)
     generated.OperatorAddInputs(builder, inputs_at)
@@ -195,15 +197,20 @@ def _operator(builder: Any, op: _Operation, code: int) -> int:
     if op.options_table:
         generated.OperatorAddBuiltinOptionsType(builder, schema.numbers("BuiltinOptions")[op.options_table])
         generated.OperatorAddBuiltinOptions(builder, options_at)
+    if own_at is not None:
+        generated.OperatorAddCustomOptions(builder, own_at)
     return generated.OperatorEnd(builder)
 
 
-def _code(builder: Any, builtin: str, number: int) -> int:
+def _code(builder: Any, builtin: str, custom: str, number: int) -> int:
     generated, code = schema.module("OperatorCode"), schema.numbers("BuiltinOperator")[builtin]
+    custom_at = builder.CreateString(custom) if custom else None
     generated.OperatorCodeStart(builder)
     generated.OperatorCodeAddDeprecatedBuiltinCode(builder, min(code, _OLD_CODES))
     generated.OperatorCodeAddVersion(builder, number)
     generated.OperatorCodeAddBuiltinCode(builder, code)
+    if custom_at is not None:
+        generated.OperatorCodeAddCustomCode(builder, custom_at)
     return generated.OperatorCodeEnd(builder)
 
 
