@@ -33,11 +33,12 @@ from tinycomp.ops import (
     tanh,
     transpose,
 )
+from tinycomp.rewrite import WEIGHTED
 
 Rng = np.random.Generator
 MOST_MACS, LEAST_BYTES, MOST_BYTES = 60_000, 8, 8_192
 HOPELESS = 400  # shapes without one that the row takes
-INT4 = frozenset({"int4_dsp"})  # rows on int4 weights that are fitted
+INT4 = frozenset({"int4_columns", "int4_dsp"})  # rows on int4 weights that are fitted
 HALF = Quant((0.5,), (3,))
 
 
@@ -57,7 +58,7 @@ def grid(op: str, kernel: str, features: frozenset[str], count: int, seed: int =
 def _attempt(op: str, kernel: str, rng: Rng) -> Iterator[Graph]:
     dtype: DType = "float32" if "float" in kernel or kernel == "plain" else "int8"
     try:
-        graph = _in_int4(MAKERS[op](rng, dtype)) if kernel in INT4 else MAKERS[op](rng, dtype)
+        graph = in_int4(MAKERS[op](rng, dtype)) if kernel in INT4 else MAKERS[op](rng, dtype)
     except (BadInput, Unsupported, ValueError):
         return
     out = graph.out(graph.nodes[0])
@@ -66,15 +67,16 @@ def _attempt(op: str, kernel: str, rng: Rng) -> Iterator[Graph]:
         yield replace(graph, reference="litert") if kernel == "once" else graph
 
 
-def _in_int4(graph: Graph) -> Graph:
-    """A layer of int8 weights with int4 ones of about the same size."""
-    x, w, b = graph.ins(graph.nodes[0])
-    assert w.data is not None
-    assert w.quant is not None
-    scales = tuple(16 * s for s in w.quant.scale)
-    data = np.clip(np.rint(w.data / 16), -7, 7).astype(np.int8)
-    made = {"w": replace(w, dtype="int4", data=data, quant=replace(w.quant, scale=scales)),
-            "b": replace(b, quant=Quant(tuple(x.scale * s for s in scales), (0,) * len(scales), 0))}  # fmt: skip
+def in_int4(graph: Graph) -> Graph:
+    """The graph with int4 weights, of about the same size, in place of int8 ones in each layer that has some."""
+    made: dict[str, Tensor] = {}
+    for x, w, b in (graph.ins(n) for n in graph.nodes if isinstance(n.attrs, WEIGHTED)):
+        assert w.data is not None
+        assert w.quant is not None
+        scales = tuple(16 * s for s in w.quant.scale)
+        data = np.clip(np.rint(w.data / 16), -7, 7).astype(np.int8)
+        made[w.name] = replace(w, dtype="int4", data=data, quant=replace(w.quant, scale=scales))
+        made[b.name] = replace(b, quant=Quant(tuple(x.scale * s for s in scales), (0,) * len(scales), 0))
     narrow = replace(graph, tensors={**graph.tensors, **made})
     ops.check(narrow)
     return narrow

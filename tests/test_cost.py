@@ -42,6 +42,7 @@ def one_step(op: str = "relu", kernel: str = "lut") -> Program:
     ("core_id", "op", "kernel"),
     [
         ("cortex-m4", "conv2d", "pointwise_dsp"),
+        ("cortex-m4", "conv2d", "int4_dsp"),
         ("cortex-m4", "depthwise_conv2d", "dsp_strip"),
         ("cortex-m0plus", "conv2d", "swar"),
         ("cortex-m0plus", "relu", "lut"),
@@ -80,6 +81,18 @@ def test_the_reference_models_are_predicted_in_all_and_layer_by_layer(core_id: s
     for step, n, p in zip(made.steps, counted, predicted.per_step, strict=True):
         if n >= sum(counted) / 100:
             assert p == pytest.approx(n, rel=LIMIT), f"{step.node.name} ({step.function.kernel}): {n} counted, {p}"
+
+
+@needs_shared
+@pytest.mark.slow
+@pytest.mark.parametrize("core_id", ["cortex-m4", "cortex-m7"])
+def test_keyword_spotting_on_int4_weights_is_predicted(core_id: str):
+    pytest.importorskip("unicorn", reason="pip install 'tinycomp[emulate]'")
+    core, graph = load_core(core_id), frontend.front(frontend.load(SHARED / "models" / "kws_int8.tflite")).graph
+    made = lower(cost_grid.in_int4(graph), Recipe("speed", "off"), core.features)
+    counted = [c.work for c in counts.steps(made, core, cost_grid.inputs_of(graph))]
+    assert {"int4_dsp", "int4_columns"} <= {s.function.kernel for s in made.steps}
+    assert cost.program(made, core).cycles == pytest.approx(sum(counted), rel=LIMIT)
 
 
 def test_a_core_without_figures_has_no_prediction():

@@ -95,6 +95,7 @@ ROWS: Mapping[tuple[str, str], Sizes] = MappingProxyType({
     ("depthwise_conv2d", "dsp_expand"): depthwise.written_out,
     ("depthwise_conv2d", "dsp_strip"): depthwise.written_out,
     ("depthwise_conv2d", "float"): depthwise.floats,
+    ("depthwise_conv2d", "int4_columns"): depthwise.blocks,
     ("depthwise_conv2d", "mve"): depthwise.vectors,
     ("depthwise_conv2d", "portable"): depthwise.taps,
     ("depthwise_conv2d", "reduce"): depthwise.sums,
