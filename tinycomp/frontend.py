@@ -23,7 +23,7 @@ from tinycomp.quantize.settled import convert_settled, settle
 from tinycomp.quantize.to_int8 import Io
 from tinycomp.quantize.trained import without_pairs
 from tinycomp.rewrite import PassRecord
-from tinycomp.target import parse_bytes
+from tinycomp.target import parse_bytes, parse_share
 from tinycomp.tflite import associated, reader, writer
 from tinycomp.tflite.file import MODEL_FILE
 from tinycomp.train.on_device import trainable
@@ -139,15 +139,9 @@ def quantize_request(data: Path | None, kind: Kind, pixels: Pixels | None, io: I
 
 def ceiling_of(text: str) -> Ceiling:
     """`55%` of the bytes of all weights as int8, or bytes: `20480`, `20K`. Raises BadInput."""
-    if not text.strip().endswith("%"):
-        return Ceiling(bytes=parse_bytes(text))
-    try:
-        share = float(text.strip()[:-1]) / 100
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise BadInput(f"{text!r} is no share", where="--weights", fix="write it as 55%, or in bytes as 20K")
-    return Ceiling(share=share)
+    if text.strip().endswith("%"):
+        return Ceiling(share=parse_share(text, "--weights"))
+    return Ceiling(bytes=parse_bytes(text))
 
 
 def quantized(

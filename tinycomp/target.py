@@ -175,6 +175,15 @@ def parse_bytes(text: str) -> int:
     return value
 
 
+def parse_share(text: str, where: str) -> float:
+    """A share such as 55% or 0.55 of the plain int8 build, above 0 and at most 1. Raises BadInput."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip(), re.ASCII)
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < value <= 1:
+        raise BadInput(f"{text!r} is no share of the plain int8 build", where=where, fix="write it as 55% or 0.55")
+    return value
+
+
 def load_board(board_id: str, folder: Path | None = None) -> Board:
     """The board of that id. Raises BadInput: unknown (with the nearest names), or a faulty file."""
     folder = folder or resources.path("boards")

@@ -9,9 +9,10 @@ import pytest
 
 from tests.quantize.nets import data_for, residual
 from tinycomp.errors import BadInput
-from tinycomp.fit.goal import Figures, exceeded, missed, share_of
+from tinycomp.fit.goal import Figures, exceeded, missed
 from tinycomp.fit.recipe import SCHEMES, Recipe, Scheme, loads, precisions, sketched, weight_bytes, widths
 from tinycomp.rewrite import WEIGHTED
+from tinycomp.target import parse_share
 from tinycomp.tflite import reader, writer
 
 FIGURES = Figures(weights=800, flash=3000, ram=500, cycles=None, ms=None, energy_uj=None)
@@ -19,13 +20,13 @@ FIGURES = Figures(weights=800, flash=3000, ram=500, cycles=None, ms=None, energy
 
 @pytest.mark.parametrize(("text", "value"), [("55%", 0.55), ("0.55", 0.55), ("12.5 %", 0.125), ("100%", 1.0)])
 def test_a_share_is_a_percentage_or_a_fraction(text: str, value: float):
-    assert share_of(text, "--weights") == pytest.approx(value)
+    assert parse_share(text, "--weights") == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["0", "120%", "-5%", "half", "", "55"])
 def test_what_is_no_share_is_refused(text: str):
     with pytest.raises(BadInput, match="is no share of the plain int8 build"):
-        share_of(text, "--weights")
+        parse_share(text, "--weights")
 
 
 def test_limits_that_are_missed_are_told_by_how_much():

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def _share(_ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    from tinycomp.fit.goal import share_of
+    from tinycomp.target import parse_share
 
-    return None if value is None else share_of(value, f"--{param.name}")
+    return None if value is None else parse_share(value, f"--{param.name}")
 
 
 @click.command()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinycomp import build as builder
-from tinycomp.errors import BadInput, Unsupported
+from tinycomp.errors import Unsupported
 from tinycomp.frontend import Model
 from tinycomp.quantize.convert import Converted
 from tinycomp.rewrite import WEIGHTED
@@ -97,12 +96,3 @@ def missed(figures: Figures, most: Mapping[str, float]) -> str:
     return ", ".join(
         f"it needs {needs[name]} {UNITS[name]} ({name}) and {most[name]:,.6g} are allowed" for name in over
     )
-
-
-def share_of(text: str, where: str) -> float:
-    """A share such as 55% or 0.55, above 0 and at most 1. Raises BadInput."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip(), re.ASCII)
-    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
-    if not 0 < value <= 1:
-        raise BadInput(f"{text!r} is no share of the plain int8 build", where=where, fix="write it as 55% or 0.55")
-    return value
