@@ -72,7 +72,8 @@ def test_a_tiny_file_cannot_ask_for_a_large_constant():
 def overlapping(inputs: int, operators: int) -> bytes:
     """One operator with many inputs, listed many times: a flatbuffer's offsets may all point to one place."""
     builder = Builder(1024)
-    op = writer._operator(builder, writer._Operation("CONCATENATION", 1, None, {}, (0,) * inputs, (0,)), 0)
+    code = ("CONCATENATION", "", 1)
+    op = writer._operator(builder, writer._Operation(code, None, {}, (0,) * inputs, (0,)), 0)
     x = writer._tensor(builder, image(), 0, False)
     tensors, operators_at = writer._tables(builder, [x]), writer._tables(builder, [op] * operators)
     ends = writer._vector(builder, (0,), np.int32)
@@ -83,7 +84,7 @@ def overlapping(inputs: int, operators: int) -> bytes:
     sub.SubGraphAddOutputs(builder, ends)
     sub.SubGraphAddOperators(builder, operators_at)
     subgraphs = writer._tables(builder, [sub.SubGraphEnd(builder)])
-    codes = writer._tables(builder, [writer._code(builder, "CONCATENATION", 1)])
+    codes = writer._tables(builder, [writer._code(builder, *code)])
     model.ModelStart(builder)
     model.ModelAddOperatorCodes(builder, codes)
     model.ModelAddSubgraphs(builder, subgraphs)

@@ -117,8 +117,8 @@ def test_facts_are_plain_data_with_what_the_report_promises():
     labelled = data.from_cases(list(given.inputs[0][:, 0]), graph, labels=[k % 5 for k in range(60)])
     facts = json.loads(json.dumps(convert(graph, labelled).facts()))
     assert set(facts) == {
-        "cases", "logit_sqnr_db", "agreement", "worst_layer", "layers", "score", "held_out", "corrections",
-        "precisions",
+        "cases", "logit_sqnr_db", "agreement", "worst_layer", "layers", "score", "confusion", "held_out",
+        "corrections", "precisions",
     }  # fmt: skip
     assert facts["score"]["name"] == "top1"
     assert {"name", "before_db", "after_db", "kept"} == set(facts["corrections"][0])
