@@ -5,7 +5,6 @@ Imports of the compiler stay inside the commands, so that `tinycomp --help` star
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -88,11 +87,7 @@ def quantize(model: Path, data: Path | None, out: Path, custom: tuple[Definition
         raise BadInput("computes in integers already", where=str(model), fix="build it as it is")
     save(made.data, out, model)
     facts = text.facts(model.name, str(out), len(loaded.data), len(made.data), converted, request.kind)
-    if as_json:
-        click.echo(json.dumps(facts, indent=1))
-    else:
-        terminal.show(text.headline(facts), list(text.sections(facts)))
-        click.echo(f"\nwrote {out}")
+    terminal.tell(facts, text.headline(facts), text.sections(facts), as_json, out)
 
 
 @main.command()
@@ -105,10 +100,7 @@ def inspect(model: Path, custom: tuple[Definition, ...], as_json: bool) -> None:
     from tinycomp.report import inspection
 
     facts = inspection.collect(terminal.load(model, as_json, custom))
-    if as_json:
-        click.echo(json.dumps(facts, indent=1))
-    else:
-        terminal.show(inspection.headline(facts), inspection.sections(facts))
+    terminal.tell(facts, inspection.headline(facts), inspection.sections(facts), as_json)
     if facts["problems"]:
         click.get_current_context().exit(2)
 
@@ -120,10 +112,7 @@ def ops(as_json: bool) -> None:
     from tinycomp import terminal
     from tinycomp.report import tables
 
-    if as_json:
-        click.echo(json.dumps(tables.operator_facts(), indent=1))
-    else:
-        terminal.show("", [tables.operator_section()])
+    terminal.tell(tables.operator_facts(), "", [tables.operator_section()], as_json)
 
 
 @main.command()
@@ -219,17 +208,12 @@ def profile(directory: Path, where: Where, port: str | None, inputs: Path | None
     case = load_cases(inputs, front.source)[0] if inputs else random_cases(front.source, 4)[-1]
     if where == "device":
         measured = runner.profile_device(directory, manifest, front.graph, case, port)
-        if as_json:
-            click.echo(json.dumps(measured, indent=1))
-        else:
-            terminal.show(f"{name} on {board.title}", device.profile_sections(measured))
+        terminal.tell(measured, f"{name} on {board.title}", device.profile_sections(measured), as_json)
         return
     with terminal.status(f"counting {name} on {board.core.title} in the {where}", quiet=as_json):
         found = counts.profile(directory, board, manifest, front.graph, case)
-    if as_json:
-        click.echo(json.dumps(text.facts(found, board, name), indent=1))
-    else:
-        terminal.show(text.headline(found, board, name), text.sections(found, board))
+    facts, title = text.facts(found, board, name), text.headline(found, board, name)
+    terminal.tell(facts, title, text.sections(found, board), as_json)
 
 
 @main.command()
@@ -248,10 +232,8 @@ def report(directory: Path, as_json: bool, page: Path | None, model: str | None)
     facts, shown = (facts, together) if several else (builder.report_of(directory, model), text)
     if page is not None:
         page.write_text(html.render(facts), "utf-8")
-    if as_json:
-        click.echo(json.dumps(facts, indent=1))
-    elif page is None:
-        terminal.show(shown.headline(facts), shown.sections(facts))
+    if page is None or as_json:
+        terminal.tell(facts, shown.headline(facts), shown.sections(facts), as_json)
 
 
 @main.command()

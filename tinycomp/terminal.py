@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,22 @@ def show(headline: str, sections: Sequence[Section]) -> None:
             console.print(Text(s.title, style="bold"))
         for note in s.notes:
             console.print(Text(f"  {note}"))
+
+
+def tell(facts: object, headline: str, sections: Sequence[Section], as_json: bool, written: Path | None = None) -> None:
+    """Print what a command has found: as JSON and nothing else, or as a report and what was written of it."""
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    show(headline, sections)
+    if written is not None:
+        click.echo(f"\nwrote {written}")
+
+
+def say_kept(kept: Sequence[str], folder: Path) -> None:
+    """Say on stderr which files of the user were kept in a folder that was written again."""
+    for path in kept:
+        click.echo(f"kept your {folder / path}", err=True)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -67,8 +66,9 @@ def files(firmware: Firmware) -> dict[str, str | bytes]:
     for build in firmware.builds:
         made |= builder.library_files(build)
         made[_copy(build)] = build.model.data
-    made["report.json"] = encode.dumps(firmware.facts)
-    made["report.txt"] = report.render(firmware.facts)
+    facts = firmware.facts
+    made["report.json"] = encode.dumps(facts)
+    made["report.txt"] = report.render(facts)
     return made
 
 
@@ -76,11 +76,6 @@ def write(firmware: Firmware, out: Path, force: bool = False) -> list[str]:
     """Write the firmware to `out` as `build.write` does one model's; returns the user's own files that were kept."""
     each = [{**builder.described(b), "copy": _copy(b)} for b in firmware.builds]
     return builder.write_folder(files(firmware), {"options": each[0]["options"], "models": each}, out, force)
-
-
-def folder(builds: Sequence[Build]) -> Path:
-    """Where the firmware goes unless the user says: build/A-B-BOARD."""
-    return Path("build") / "-".join([*(b.name for b in builds), builds[0].board.id])
 
 
 def _copy(build: Build) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +43,8 @@ def boards(names: tuple[str, ...], model: Path | None, mah: float | None, rate_h
     for option, given in (("--battery", battery), ("--html", page)):
         if given is not None:
             raise BadInput("needs a model", where=option, fix="add --fit MODEL")
-    if as_json:
-        facts = [tables.board_facts(b) for b in chosen]
-        click.echo(json.dumps(facts[0] if len(names) == 1 else facts, indent=1))
-    else:
-        terminal.show("", tables.board_sections(chosen, detailed=len(names) == 1))
+    alone, facts = len(names) == 1, [tables.board_facts(b) for b in chosen]
+    terminal.tell(facts[0] if alone else facts, "", tables.board_sections(chosen, detailed=alone), as_json)
 
 
 def _fit(model: Path, chosen: list[Board], battery: Battery | None, page: Path | None, as_json: bool) -> None:
@@ -60,9 +56,7 @@ def _fit(model: Path, chosen: list[Board], battery: Battery | None, page: Path |
     title = f"{model.name} fits {sum(f.fits for f in found)} of {len(found)} boards"
     if page is not None:
         page.write_text(on_boards.page(title, found, battery), "utf-8")
-    if as_json:
-        click.echo(json.dumps(on_boards.facts(found, battery), indent=1))
-    elif page is None:
-        terminal.show(title, on_boards.sections(found, battery))
+    if page is None or as_json:
+        terminal.tell(on_boards.facts(found, battery), title, on_boards.sections(found, battery), as_json)
     else:
         click.echo(f"wrote {page}")

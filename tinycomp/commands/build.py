@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,35 +68,20 @@ def build(models: Sequence[Path], boards: Sequence[str], names: Sequence[str], o
     from tinycomp import build as builder
     from tinycomp import frontend, terminal
     from tinycomp.layout import SRAM
-    from tinycomp.report import text
 
     if names and len(names) != len(models):
         raise BadInput(f"{len(names)} names for {len(models)} models", where="--name", fix="give one for each")
-    request = frontend.Request(quantize, data, pixels)
     if len(models) > 1:
         _require_plain(boards, data, recipe, custom)
         given["regions"] = given["regions"] or SRAM
-        options = builder.Options(board=boards[0], quantize=quantize, **given)
-        each = [replace(options, name=name) for name in names] if names else [options] * len(models)
-        made = [_compiled(terminal.load(model, as_json), request, chosen, None)
-                for model, chosen in zip(models, each, strict=True)]  # fmt: skip
-        _together(made, out, force, as_json)
-        return
-    loaded = terminal.load(models[0], as_json, custom)
-    each = [builder.Options(board=board, name=names[0] if names else None, quantize=quantize,
-                            data=data and str(data), **given) for board in dict.fromkeys(boards)]  # fmt: skip
-    made = [_compiled(loaded, request, chosen, recipe) for chosen in each]
-    if len(made) > 1:
-        _several(made, out, force, as_json)
-        return
-    if not force:
-        builder.require_fit(made[0])
-    target = _written(made[0], out or _folder(made[0]), force)
-    if as_json:
-        click.echo(json.dumps(made[0].report, indent=1))
-        return
-    terminal.show(text.headline(made[0].report), text.sections(made[0].report))
-    click.echo(f"\nwrote {target}")
+    given |= {"quantize": quantize, "data": data and str(data)}
+    request = frontend.Request(quantize, data, pixels)
+    loaded = [terminal.load(model, as_json, custom) for model in models]
+    made = [_compiled(model, request, builder.Options(board=board, name=name, **given), recipe)
+            for model, name in zip(loaded, names or [None] * len(models), strict=True)
+            for board in dict.fromkeys(boards)]  # fmt: skip
+    end = _together if len(models) > 1 else _several if len(made) > 1 else _alone
+    end(made, out, force, as_json)
 
 
 def _compiled(model: Model, request: Request, chosen: Options, recipe: Path | None) -> Build:
@@ -127,6 +110,19 @@ def _require_plain(boards: Sequence[str], data: Path | None, recipe: Path | None
             raise BadInput("several models in one firmware do not take it", where=option, fix=fix)
 
 
+def _alone(made: Sequence[Build], out: Path | None, force: bool, as_json: bool) -> None:
+    """Write the only build, and tell all about it."""
+    from tinycomp import build as builder
+    from tinycomp import terminal
+    from tinycomp.report import text
+
+    (build,) = made
+    if not force:
+        builder.require_fit(build)
+    target = _written(build, out or _folder(made), force)
+    terminal.tell(build.report, text.headline(build.report), text.sections(build.report), as_json, target)
+
+
 def _together(made: Sequence[Build], out: Path | None, force: bool, as_json: bool) -> None:
     """Write one firmware with all the models, and tell what they take."""
     from tinycomp import terminal, together
@@ -135,29 +131,22 @@ def _together(made: Sequence[Build], out: Path | None, force: bool, as_json: boo
     firmware = together.Firmware(tuple(made))
     if not force:
         together.require_fit(firmware)
-    target = out or together.folder(made)
-    _say_kept(together.write(firmware, target, force), target)
-    if as_json:
-        click.echo(json.dumps(firmware.facts, indent=1))
-        return
-    terminal.show(text.headline(firmware.facts), text.sections(firmware.facts))
-    click.echo(f"\nwrote {target}")
+    target = out or _folder(made)
+    terminal.say_kept(together.write(firmware, target, force), target)
+    terminal.tell(firmware.facts, text.headline(firmware.facts), text.sections(firmware.facts), as_json, target)
 
 
-def _folder(build: Build) -> Path:
-    return Path("build") / f"{build.name}-{build.options.board}"
+def _folder(builds: Sequence[Build]) -> Path:
+    """Where one board's builds go unless the user says: build/NAME-BOARD, or build/A-B-BOARD."""
+    return Path("build") / "-".join([*(b.name for b in builds), builds[0].board.id])
 
 
 def _written(build: Build, target: Path, force: bool) -> Path:
     from tinycomp import build as builder
+    from tinycomp import terminal
 
-    _say_kept(builder.write(build, target, force), target)
+    terminal.say_kept(builder.write(build, target, force), target)
     return target
-
-
-def _say_kept(kept: Sequence[str], target: Path) -> None:
-    for path in kept:
-        click.echo(f"kept your {target / path}", err=True)
 
 
 def _several(made: Sequence[Build], out: Path | None, force: bool, as_json: bool) -> None:
@@ -176,13 +165,11 @@ def _several(made: Sequence[Build], out: Path | None, force: bool, as_json: bool
             refused.append(f"{build.board.id}: {reason}")
         found.append(on_boards.fit_of(build, fits=reason is None))
         if reason is None or force:
-            written.append(_written(build, out / build.board.id if out else _folder(build), force))
-    if as_json:
-        click.echo(json.dumps(on_boards.facts(found), indent=1))
-    else:
-        terminal.show(f"{made[0].model.name} on {len(made)} boards", on_boards.sections(found))
-        for path in written:
-            click.echo(f"wrote {path}")
+            written.append(_written(build, out / build.board.id if out else _folder([build]), force))
+    title = f"{made[0].model.name} on {len(made)} boards"
+    terminal.tell(on_boards.facts(found), title, on_boards.sections(found), as_json)
+    for path in () if as_json else written:
+        click.echo(f"wrote {path}")
     if refused and not force:
         raise DoesNotFit("\n  ".join([f"{len(refused)} of {len(made)} boards cannot hold it", *refused]))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -22,9 +21,7 @@ def compare(first: Path, second: Path, as_json: bool, page: Path | None) -> None
     a, b = builder.report_of(first), builder.report_of(second)
     if page is not None:
         page.write_text(comparison.page(a, b), "utf-8")
-    if as_json:
-        click.echo(json.dumps(comparison.facts(a, b), indent=1))
-    elif page is None:
-        terminal.show(comparison.headline(a, b), comparison.sections(a, b))
+    if page is None or as_json:
+        terminal.tell(comparison.facts(a, b), comparison.headline(a, b), comparison.sections(a, b), as_json)
     else:
         click.echo(f"wrote {page}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 
@@ -20,9 +18,6 @@ def doctor(as_json: bool) -> None:
 
     with terminal.status("looking for tools", quiet=as_json):
         found = checks()
-    if as_json:
-        click.echo(json.dumps([vars(c) for c in found], indent=1))
-        return
     here = tuple((c.name, c.found or "", c.needed_for) for c in found if c.found)
     missing = tuple((c.name, c.needed_for) for c in found if not c.found)
     fixes = tuple(f"{c.name}: {c.fix}" for c in found if not c.found)
@@ -30,4 +25,5 @@ def doctor(as_json: bool) -> None:
         Section("Installed", ("tool", "where", "used by"), "<<<", here),
         Section("Missing", ("tool", "limits"), "<<", missing, fixes),
     ]
-    terminal.show(f"{len(here)} of {len(found)} tools are here; `build` needs none of them", sections)
+    title = f"{len(here)} of {len(found)} tools are here; `build` needs none of them"
+    terminal.tell([vars(c) for c in found], title, sections, as_json)

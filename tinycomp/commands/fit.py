@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,14 +69,8 @@ def fit(model: Path, board: str, data: Path, out: Path | None, weights: float | 
     build = found.made.build
     target = out or Path("build") / f"{build.name}-{board}-fit"
     recipe = found.chosen.recipe.dumps(widths(found.small))
-    kept = builder.write(build, target, force, {"recipe.json": recipe})
-    for path in kept:
-        click.echo(f"kept your {target / path}", err=True)
-    if as_json:
-        click.echo(json.dumps(answer.facts(found), indent=1))
-        return
-    terminal.show(answer.headline(found, model.name), answer.sections(found))
-    click.echo(f"\nwrote {target}")
+    terminal.say_kept(builder.write(build, target, force, {"recipe.json": recipe}), target)
+    terminal.tell(answer.facts(found), answer.headline(found, model.name), answer.sections(found), as_json, target)
 
 
 def carried_out(model: Model, request: Request, file: Path) -> tuple[Model, Converted]:

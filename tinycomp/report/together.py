@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tinycomp
@@ -10,11 +10,11 @@ from tinycomp.report import text
 from tinycomp.report.text import Section, number
 
 
-def collect(reports: Sequence[Mapping[str, Any]], shared: Collection[str]) -> dict[str, Any]:
+def collect(reports: Sequence[Mapping[str, Any]], shared: Sequence[str]) -> dict[str, Any]:
     """report.json of the firmware: `models`, each with its own report, and the totals.
 
     reports: of each model, built for one board and budget. shared: the names of the models that take turns in one
-    arena, which is as large as the largest of theirs.
+    arena, in that order, which is as large as the largest of theirs.
     """
     arenas = [r["arena_bytes"] for r in reports if r["model"]["name"] in shared]
     saved = sum(arenas) - max(arenas, default=0)
@@ -27,8 +27,7 @@ def collect(reports: Sequence[Mapping[str, Any]], shared: Collection[str]) -> di
         "budget": {**budget, "fits": fits},
         "flash_bytes": flash,
         "ram_bytes": ram,
-        "shared_arena": {"bytes": max(arenas, default=0), "saved_bytes": saved,
-                         "models": [r["model"]["name"] for r in reports if r["model"]["name"] in shared]},
+        "shared_arena": {"bytes": max(arenas, default=0), "saved_bytes": saved, "models": list(shared)},
         "models": [dict(r) for r in reports],
     }  # fmt: skip
 
