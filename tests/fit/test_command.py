@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.quantize.nets import images, residual
+from tests.test_labels import NAMES, packed
 from tinycomp import build as builder
 from tinycomp.cli import main
 from tinycomp.tflite import writer
@@ -29,7 +30,8 @@ def tool(*arguments: object) -> Result:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A float model and its data."""
     made = tmp_path_factory.mktemp("fit")
-    (made / "net.tflite").write_bytes(writer.write(residual(channels=12)))
+    model = writer.write(residual(channels=12))
+    (made / "net.tflite").write_bytes(packed({"labels.txt": "\n".join(NAMES)}, model))
     x = images(CASES)
     np.savez(made / "data.npz", x=x)
     np.savez(made / "few.npz", x=x[:30])
@@ -76,8 +78,13 @@ def test_the_recipe_makes_the_same_bytes_again(folder, fitted):
     done = tool("build", folder / "net.tflite", "--board", "nucleo_f446re", "--data", folder / "data.npz",
                 "--recipe", folder / "fitted" / "recipe.json", "-o", out)  # fmt: skip
     assert done.exit_code == 0, done.stderr
-    for file in ("model.tflite", "lib/net/src/net.c", "lib/net/src/net_data.c", "report.json"):
+    for file in ("model.tflite", "lib/net/src/net.c", "lib/net/src/net.h", "lib/net/src/net_data.c", "report.json"):
         assert (out / file).read_bytes() == (folder / "fitted" / file).read_bytes(), file
+
+
+def test_the_labels_of_the_file_are_in_the_library(folder, fitted):
+    labels = ", ".join(f'"{name}"' for name in NAMES)
+    assert labels in (folder / "fitted" / "lib" / "net" / "src" / "net.h").read_text()
 
 
 def test_a_recipe_of_other_data_or_no_recipe_is_refused(folder, fitted, tmp_path):

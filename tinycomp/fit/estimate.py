@@ -9,6 +9,7 @@ from tinycomp.fit.goal import Made
 from tinycomp.fit.recipe import Scheme, weight_bytes
 from tinycomp.ir import Graph
 
+AMOUNTS = {"weights": "bytes", "flash": "bytes", "cycles": "work", "ms": "work", "ram": "space"}  # that figures follow
 NEAR = 1.12  # times a limit: estimates this near are looked into
 
 
@@ -21,13 +22,12 @@ class Estimate:
         layers = {layer["name"]: layer["cycles"] or layer["macs"] for layer in plain.build.report["layers"]}
         work = {n.name: ops.operator(n).macs(n, graph) for n in graph.nodes}
         self.rates = {name: layers.get(name, 0) / macs for name, macs in work.items() if macs}
-        self.full = {"bytes": float(self._bytes(graph)), "work": self._work(graph), "space": self._space(graph)}
+        self.full = self._amounts(graph)
 
     def price(self, graph: Graph) -> float:
         """Of a graph, relative to the whole one, in what is short."""
-        kinds = {"weights": "bytes", "flash": "bytes", "cycles": "work", "ms": "work", "ram": "space"}
-        now = {"bytes": float(self._bytes(graph)), "work": self._work(graph), "space": self._space(graph)}
-        return sum(now[k] / max(self.full[k], 1.0) for k in {kinds[name] for name in self.short})
+        now = self._amounts(graph)
+        return sum(now[k] / max(self.full[k], 1.0) for k in {AMOUNTS[name] for name in self.short})
 
     def plausible(self, graph: Graph, scheme: Scheme) -> bool:
         """The graph may fit: weights are certain, flash and time are near."""
@@ -41,11 +41,13 @@ class Estimate:
         """How much of the way to nothing is gone."""
         return 1 - self.price(graph) / max(len(self.short), 1)
 
-    def _bytes(self, graph: Graph) -> int:
-        return weight_bytes(graph, "int4" if self.bytes_short else "int8")
+    def _amounts(self, graph: Graph) -> dict[str, float]:
+        """Bytes of weights, work as the plain build's layers have it, elements of activations."""
+        return {
+            "bytes": float(weight_bytes(graph, "int4" if self.bytes_short else "int8")),
+            "work": self._work(graph),
+            "space": float(sum(t.elements for t in graph.tensors.values() if t.data is None)),
+        }
 
     def _work(self, graph: Graph) -> float:
         return sum(ops.operator(n).macs(n, graph) * self.rates.get(n.name, 0.0) for n in graph.nodes)
-
-    def _space(self, graph: Graph) -> float:
-        return float(sum(t.elements for t in graph.tensors.values() if t.data is None))

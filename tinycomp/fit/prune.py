@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinycomp.fit.distance import answers, distance
-from tinycomp.fit.order import Order, orders
+from tinycomp.fit.order import orders
 from tinycomp.fit.repair import Effort, Teacher, repair
 from tinycomp.ir import Graph
 from tinycomp.quantize.data import Data
-from tinycomp.rules.groups import Groups, groups, keep_only
+from tinycomp.rules.groups import groups, keep_only
 
 Price = Callable[[Graph], float]  # of a graph, in any unit
 
@@ -44,21 +44,26 @@ class Pruner:
         self.teacher = Teacher.of(graph, fitting.inputs)
         self.judging = judging.inputs
         self.wanted = answers(graph, judging.inputs)
-        self.found: Groups = groups(graph)
-        self.orders: Sequence[Order] = [o for o in orders(graph, self.found, fitting.inputs) if len(o.groups)]
+        self.found = groups(graph)
+        self.orders = [o for o in orders(graph, self.found, fitting.inputs) if len(o.groups)]
 
-    def cut(self, counts: Sequence[int], teacher: Teacher | None = None, effort: Effort = ROUGH) -> Cut:
-        """The teacher less the first groups of each order, repaired on its own cases or on those of `teacher`."""
+    def cut(self, counts: Sequence[int]) -> Cut:
+        """The teacher less the first groups of each order, repaired roughly."""
         live = np.ones(len(self.found.pinned), np.bool_)
         for order, count in zip(self.orders, counts, strict=True):
             live[order.groups[:count]] = False
-        keep, teacher = self.found.keep(live), teacher or self.teacher
-        made = repair(keep_only(teacher.graph, keep), teacher, keep, effort)
+        keep = self.found.keep(live)
+        made = repair(keep_only(self.teacher.graph, keep), self.teacher, keep, ROUGH)
         return Cut(tuple(counts), made, self.harm(made))
 
     def harm(self, graph: Graph) -> float:
         """Distance from the teacher on the judging cases."""
         return distance(self.teacher.graph, self.wanted, answers(graph, self.judging))
+
+    def gone(self, cut: Cut) -> tuple[int, ...]:
+        """The groups that a cut has lost, in ascending order."""
+        pairs = zip(self.orders, cut.counts, strict=True)
+        return tuple(sorted(g for order, count in pairs for g in order.groups[:count].tolist()))
 
     def path(self, price: Price) -> Iterator[Cut]:
         """The whole graph, then ever thinner ones, until no cluster can lose any more."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -19,7 +19,7 @@ from tinycomp.fit.repair import Effort, Teacher, repair
 from tinycomp.frontend import Model
 from tinycomp.ir import Graph
 from tinycomp.ops.depthwise_conv2d import DepthwiseConv2D
-from tinycomp.quantize.convert import Converted, Options, convert
+from tinycomp.quantize.convert import Converted, Options, Report, convert
 from tinycomp.quantize.data import Data
 from tinycomp.quantize.pools import pools_to_means
 from tinycomp.quantize.precision import NUMBERS, Precision
@@ -27,7 +27,7 @@ from tinycomp.quantize.prepare import prepare
 from tinycomp.rewrite import WEIGHTED
 from tinycomp.rules.groups import groups, keep_only
 from tinycomp.tflite import writer
-from tinycomp.train.distil import Report, Settings, train
+from tinycomp.train.distil import Settings, train
 
 Scheme = Literal["int8", "int4", "int4, depthwise int8"]
 SCHEMES: tuple[Scheme, ...] = ("int8", "int4, depthwise int8", "int4")
@@ -38,8 +38,7 @@ SKETCH_CASES = 16
 @dataclass(frozen=True)
 class Recipe:
     """gone: groups of channels that are removed, as `rules.groups` numbers them. scheme: of the weights. epochs: of
-    distillation, 0 for none. model, data: SHA-256 of the file and of the
-    inputs that it was made for."""
+    distillation, 0 for none. model, data: SHA-256 of the file and of the inputs that it was made for."""
 
     gone: tuple[int, ...] = ()
     scheme: Scheme = "int8"
@@ -144,14 +143,14 @@ def carried_out(model: Model, source: Graph, data: Data, recipe: Recipe) -> tupl
             raise BadInput(f"was made for another {what} (SHA-256 {wanted[:12]}…, this one has {given[:12]}…)",
                            where="the recipe", fix=f"give the {what} that `tinycomp fit` was given")  # fmt: skip
     converted = quantized(student(source, data, recipe), data, recipe)
-    return replace(model, data=writer.write(converted.graph), origin=None), converted
+    return written(model, converted), converted
+
+
+def written(model: Model, converted: Converted) -> Model:
+    """The file that the model has become; the labels and operators of the one that it was made of stay with it."""
+    return replace(model, data=writer.write(converted.graph), origin=model.origin or model.data)
 
 
 def widths(graph: Graph) -> dict[str, int]:
     """Output channels of each weighted layer, by node name."""
     return {n.name: graph.out(n).shape[-1] for n in graph.nodes if isinstance(n.attrs, WEIGHTED)}
-
-
-def named(counts: Sequence[int], orders: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """The groups that are gone where each order has lost so many."""
-    return tuple(sorted(int(g) for order, count in zip(orders, counts, strict=True) for g in order[:count]))

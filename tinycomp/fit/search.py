@@ -6,8 +6,9 @@ What fits is judged on cases that took no part in making it; the best recipe is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 from tinycomp import build as builder
@@ -15,15 +16,14 @@ from tinycomp.errors import BadInput, DoesNotFit, Unsupported
 from tinycomp.fit.distance import answers, distance
 from tinycomp.fit.estimate import Estimate
 from tinycomp.fit.goal import Figures, Made, Wanted, exceeded, limits, made, missed
-from tinycomp.fit.prune import Cut, Pruner
-from tinycomp.fit.recipe import SCHEMES, Recipe, Scheme, named, quantized, ready, sketched, student
+from tinycomp.fit.prune import Pruner
+from tinycomp.fit.recipe import SCHEMES, Recipe, Scheme, quantized, ready, sketched, student
 from tinycomp.frontend import Model
 from tinycomp.ir import Graph
 from tinycomp.quantize.accuracy import Accuracy, measure
 from tinycomp.quantize.calibrate import stackable
+from tinycomp.quantize.convert import Report
 from tinycomp.quantize.data import Data
-
-Report = Callable[[str, float], None]  # what is being done, and the share of everything that is done
 
 FEWEST = 64  # cases: fewer cannot be fitted to and judged by
 PATH_CASES = 125  # that cuts are fitted to, and as many that judge them
@@ -175,26 +175,25 @@ class _Search:
                most: Mapping[str, float]) -> Iterator[_Rung]:  # fmt: skip
         """For each scheme the first cut that fits; what fits without a cut comes first."""
         waiting: list[Scheme] = list(schemes)
-        pruner: Pruner | None = None
-        cuts: Iterator[Cut] = iter((Cut((), self.graph, 0.0),))
-        while waiting:
-            cut = next(cuts, None)
-            if cut is None and pruner is None:
-                pruner = Pruner(self.graph, *self._halves())
-                cuts = pruner.path(estimate.price)
-                next(cuts)
-                continue
-            if cut is None:
-                return
-            self.thinnest = cut.graph
-            self.report("pruning", 0.1 + 0.3 * estimate.progress(cut.graph))
-            near: list[Scheme] = [s for s in waiting if estimate.plausible(cut.graph, s)]
+        spared = {name: SPARE.get(name, 1.0) * limit for name, limit in most.items()}
+        for graph, gone in self._cuts(estimate):
+            self.thinnest = graph
+            self.report("pruning", 0.1 + 0.3 * estimate.progress(graph))
+            near: list[Scheme] = [s for s in waiting if estimate.plausible(graph, s)]
             for scheme in near:
-                figures = made(sketched(cut.graph, self.learning, scheme), self.model, self.options).figures
-                if not exceeded(figures, {name: SPARE.get(name, 1.0) * limit for name, limit in most.items()}):
+                figures = made(sketched(graph, self.learning, scheme), self.model, self.options).figures
+                if not exceeded(figures, spared):
                     waiting.remove(scheme)
-                    gone = named(cut.counts, [o.groups.tolist() for o in pruner.orders]) if pruner else ()
                     yield _Rung(replace(seed, scheme=scheme, gone=gone), figures)
+            if not waiting:
+                return
+
+    def _cuts(self, estimate: Estimate) -> Iterator[tuple[Graph, tuple[int, ...]]]:
+        """The whole graph, then ever thinner ones, each with the groups of channels that it has lost."""
+        yield self.graph, ()
+        pruner = Pruner(self.graph, *self._halves())  # takes its time, so not before the whole graph has been refused
+        for cut in islice(pruner.path(estimate.price), 1, None):
+            yield cut.graph, pruner.gone(cut)
 
     def _halves(self) -> tuple[Data, Data]:
         """Cases that cuts are repaired on, and those that judge them."""
