@@ -15,10 +15,8 @@ from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Graph
 from tinycomp.ops.logistic import Logistic
 from tinycomp.ops.reshape import Reshape
-from tinycomp.quantize.labels import Labels
 from tinycomp.train.distil import Settings, head, parameters_of, train, weight_axes, with_constants
 from tinycomp.train.fake import grid_of
-from tinycomp.train.loss import Penalty
 from tinycomp.train.step import Reals
 
 SHORT = Settings(epochs=4, rate=0.01)
@@ -89,19 +87,6 @@ def test_the_teacher_as_its_own_student_is_never_made_worse():
     assert made.after.loss <= made.before.loss
 
 
-def test_labels_teach_what_the_teacher_does_not_say():
-    teacher = residual()
-    data = data_for(teacher, 60)
-    own = np.asarray(interpret.run(teacher, [data.inputs[0][:, 0]])[teacher.outputs[0]]).argmax(axis=-1)
-    labelled = replace(data, labels=Labels("class", (own + 1) % 5))
-    settings = replace(SHORT, epochs=15, rate=0.05, label_share=1.0)
-    made = train(teacher, teacher, labelled, 8, settings)
-    assert made.after.loss < 0.7 * made.before.loss
-    assert made.before.agreement is not None
-    assert made.after.agreement is not None
-    assert made.after.agreement < made.before.agreement
-
-
 def binary() -> Graph:
     """One probability, from a dense layer."""
     net = Net("float32")
@@ -125,16 +110,6 @@ def test_probabilities_and_values_are_distilled_as_well(teacher: Graph, decides:
     assert (made.after.agreement is not None) == decides
 
 
-def test_a_penalty_makes_weights_smaller():
-    teacher = residual()
-    data, student = data_for(teacher, 40), disturbed(teacher)
-    settings = (replace(SHORT, epochs=15, penalty=p) for p in (Penalty(), Penalty(l1=0.01, l2=0.1, group_lasso=0.05)))
-    free, bound = (train(student, teacher, data, 8, s) for s in settings)
-    assert min(free.epoch, bound.epoch) > 0
-    sizes = [sum(float(np.abs(constants(m.graph)[n]).sum()) for n in weight_axes(teacher)) for m in (free, bound)]
-    assert sizes[1] < 0.99 * sizes[0]
-
-
 def test_progress_goes_from_none_to_all_and_tells_the_time_left():
     teacher, seen = residual(), list[tuple[str, float]]()
     train(teacher, teacher, data_for(teacher, 40), 8, SHORT, lambda what, share: seen.append((what, share)))
@@ -142,13 +117,6 @@ def test_progress_goes_from_none_to_all_and_tells_the_time_left():
     assert shares == sorted(shares)
     assert (shares[0], shares[-1], len(seen)) == (0.0, 1.0, SHORT.epochs + 1)
     assert all("left" in what for what, _ in seen[1:-1])
-
-
-def test_training_ends_when_its_time_is_over():
-    teacher, seen = residual(), list[str]()
-    settings = replace(SHORT, epochs=10_000, seconds=0.05)
-    train(teacher, teacher, data_for(teacher, 40), 8, settings, lambda what, share: seen.append(what))
-    assert len(seen) < 1000
 
 
 def test_the_head_ends_in_the_logits():

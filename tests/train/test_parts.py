@@ -1,4 +1,4 @@
-"""What training is made of: grids, rounding of activations, augmentation, losses, penalties, the optimiser."""
+"""What training is made of: grids, rounding of activations, augmentation, losses, the optimiser."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinycomp.ir import Quant
-from tinycomp.quantize.labels import Labels
 from tinycomp.train.adam import Adam, cosine
 from tinycomp.train.augment import Augment
 from tinycomp.train.fake import Rounding, grid_of
-from tinycomp.train.loss import Kind, Loss, Penalty
+from tinycomp.train.loss import Kind, Loss
 from tinycomp.train.step import Reals
 
 STEP = 1e-6
@@ -80,18 +79,14 @@ def test_mixtures_lie_between_two_cases_and_all_inputs_mix_alike():
     np.testing.assert_array_equal(c, index)
 
 
-def slopes(loss: Loss, found: Reals, wanted: Reals | None, labels: Labels | None) -> tuple[Reals, Reals]:
+def slopes(loss: Loss, found: Reals, wanted: Reals) -> tuple[Reals, Reals]:
     """The gradient, and its finite differences."""
-
-    def value(at: Reals) -> tuple[float, Reals]:
-        return loss.by_labels(at, labels) if wanted is None and labels else loss(at, np.asarray(wanted))
-
     numeric = np.zeros_like(found)
     for index in np.ndindex(*found.shape):
         change = np.zeros_like(found)
         change[index] = STEP
-        numeric[index] = (value(found + change)[0] - value(found - change)[0]) / (2 * STEP)
-    return value(found)[1], numeric
+        numeric[index] = (loss(found + change, wanted)[0] - loss(found - change, wanted)[0]) / (2 * STEP)
+    return loss(found, wanted)[1], numeric
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
@@ -104,30 +99,7 @@ def test_a_divergence_is_zero_at_the_teacher_and_its_gradient_is_that_of_finite_
     loss = Loss(kind, temperature, 0.7)
     assert loss(wanted, wanted)[0] == pytest.approx(0, abs=1e-12)
     assert loss(found, wanted)[0] > 0.01
-    np.testing.assert_allclose(*slopes(loss, found, wanted, None), rtol=1e-5, atol=1e-8)
-
-
-@pytest.mark.parametrize(
-    ("kind", "labels", "width"),
-    [
-        ("classes", Labels("class", np.array([0, 3, 1])), 4),
-        ("truth", Labels("binary", np.array([0, 1, 1])), 1),
-        ("values", Labels("values", np.arange(6.0).reshape(3, 2)), 2),
-    ],
-)
-def test_the_gradient_of_labels_is_that_of_finite_differences(kind: Kind, labels: Labels, width: int):
-    found = np.random.default_rng(2).normal(size=(3, width))
-    np.testing.assert_allclose(*slopes(Loss(kind, 1.0, 0.7), found, None, labels), rtol=1e-5, atol=1e-8)
-
-
-def test_the_gradient_of_a_penalty_is_that_of_finite_differences():
-    penalty, weights = Penalty(0.3, 0.2, 0.1), np.random.default_rng(4).normal(size=(2, 3, 2))
-    found = penalty(weights, 2)[1]
-    for index in np.ndindex(*weights.shape):
-        change = np.zeros_like(weights)
-        change[index] = STEP
-        slope = (penalty(weights + change, 2)[0] - penalty(weights - change, 2)[0]) / (2 * STEP)
-        assert found[index] == pytest.approx(slope, rel=1e-5)
+    np.testing.assert_allclose(*slopes(loss, found, wanted), rtol=1e-5, atol=1e-8)
 
 
 def test_the_optimiser_finds_a_minimum_in_units_of_each_parameter():

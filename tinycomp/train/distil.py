@@ -7,7 +7,7 @@ says what it is. Source: G. Hinton et al., Distilling the Knowledge in a Neural 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, cast
 
@@ -17,19 +17,18 @@ from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Graph, Node, pruned
 from tinycomp.quantize.accuracy import logits_of
 from tinycomp.quantize.calibrate import calibrate, stackable
+from tinycomp.quantize.convert import Report
 from tinycomp.quantize.data import Data
-from tinycomp.quantize.labels import Labels
 from tinycomp.quantize.observe import ranges
-from tinycomp.quantize.rules import RULES
+from tinycomp.quantize.rules import rule_of
 from tinycomp.quantize.scheme import scheme
 from tinycomp.train.adam import Adam, cosine, root_mean_square
 from tinycomp.train.augment import Augment
 from tinycomp.train.fake import Grid, Rounding, grid_of
-from tinycomp.train.loss import Kind, Loss, Penalty, kind_of
+from tinycomp.train.loss import Kind, Loss, kind_of
 from tinycomp.train.step import Reals
 from tinycomp.train.tape import record, require_derivatives
 
-Report = Callable[[str, float], None]  # what is being done, and the share of it that is done
 FEWEST = 20  # cases: fewer leave nothing to choose by
 CHOICES = 20  # times that the held-out cases are asked
 RECALIBRATED = 5  # epochs between two looks at what range activations have
@@ -43,28 +42,22 @@ SMALLEST_UNIT = 1e-3  # of a parameter, as a share of its layer's weights: biase
 class Settings:
     """How a student is trained.
 
-    epochs: passes over the cases. seconds: training ends then at the latest; the result depends on the machine where
-    that is sooner. rate: of Adam, in units of each parameter's root mean square. temperature: of the softened answers.
-    label_share: of the loss, where there are labels. held_out: share of the cases that choose the best epoch.
-    round_activations: to int8, besides the weights.
+    epochs: passes over the cases. rate: of Adam, in units of each parameter's root mean square. temperature: of the
+    softened answers. held_out: share of the cases that choose the best epoch.
     """
 
     epochs: int = 60
-    seconds: float | None = None
     batch: int = 32
     rate: float = 0.003
     temperature: float = 2.0
-    label_share: float = 0.0
     held_out: float = 0.15
-    round_activations: bool = True
     augment: Augment = field(default_factory=Augment)
-    penalty: Penalty = field(default_factory=Penalty)
     seed: int = 0
 
 
 class Distance(NamedTuple):
-    """A student on the held-out cases. loss: its divergence from the teacher and from labels. agreement: share
-    of equal decisions of the first output, None where it is no softmax or logistic."""
+    """A student on the held-out cases. loss: its divergence from the teacher. agreement: share of equal decisions of
+    the first output, None where it is no softmax or logistic."""
 
     loss: float
     agreement: float | None
@@ -118,7 +111,7 @@ def weight_axes(graph: Graph) -> dict[str, int]:
     """The float32 constants that are weights, by name, and the axis of their output channels."""
     found: dict[str, int] = {}
     for node in graph.nodes:
-        rule = RULES.get(type(node.attrs))
+        rule = rule_of(node)
         if rule is not None and rule.kind == "weighted" and graph.constant(node.inputs[1]) is not None:
             found[node.inputs[1]] = rule.axis
     return found
@@ -152,10 +145,10 @@ class _Training:
         self.rng = np.random.default_rng(settings.seed)
         order = self.rng.permutation(len(data)).tolist()
         held = max(1, round(settings.held_out * len(data)))
-        self.judging, self.data = data.part(order[:held]), data.part(order[held:])
+        self.data = data.part(order[held:])
         self.inputs = _flat(self.data)
         self.spread = [x.std(axis=0, keepdims=True) if x.dtype.kind == "f" else x[:1] for x in self.inputs]
-        self.judge_inputs = _flat(self.judging)
+        self.judge_inputs = _flat(data.part(order[:held]))
         self.wanted = _answers(self.teacher, {}, self.judge_inputs, None)
         answers = zip(teacher.outputs, self.wanted, strict=True)
         self.losses = [_loss(teacher, name, w, settings.temperature) for name, w in answers]
@@ -169,11 +162,8 @@ class _Training:
         best, before, epoch = self._rounded(), self._distance(), 0
         after, every = before, max(1, s.epochs // CHOICES)
         for done in range(1, s.epochs + 1):
-            elapsed = time.monotonic() - started
-            share = max((done - 1) / s.epochs, elapsed / s.seconds if s.seconds else 0.0)
-            if share >= 1:
-                break
-            report(_left(share, elapsed), share)
+            share = (done - 1) / s.epochs
+            report(_left(share, time.monotonic() - started), share)
             self._epoch(share)
             self.grids = self._grids()
             if done % RECALIBRATED == 0:
@@ -195,45 +185,28 @@ class _Training:
             self._step(chosen, s.rate * cosine(share + start / count / s.epochs))
 
     def _step(self, chosen: Reals, rate: float) -> None:
-        s, values = self.settings, self.adam.values
-        gradients = self._gradients(s.augment([x[chosen] for x in self.inputs], self.spread, self.rng), None, 1.0)
-        labels = self._usable(self.data)
-        if labels is not None:
-            own = replace(labels, values=labels.values[chosen])
-            told = self._gradients([x[chosen] for x in self.inputs], own, s.label_share)
-            gradients = {name: (1 - s.label_share) * g + told[name] for name, g in gradients.items()}
-        for name, axis in self.axes.items():
-            g = gradients[name] * self.grids[name].inside(values[name])
-            gradients[name] = g + s.penalty(values[name], axis)[1] if s.penalty.any else g
+        batch = [x[chosen] for x in self.inputs]
+        gradients = self._gradients(self.settings.augment(batch, self.spread, self.rng))
+        for name, grid in self.grids.items():
+            gradients[name] = gradients[name] * grid.inside(self.adam.values[name])
         self.adam.step(gradients, rate)
 
-    def _gradients(self, batch: Sequence[Reals], labels: Labels | None, share: float) -> dict[str, Reals]:
-        """Of the divergence from the teacher, or from labels (of the first output), times a share."""
+    def _gradients(self, batch: Sequence[Reals]) -> dict[str, Reals]:
+        """Of the divergence from the teacher."""
         values = self._rounded()
         given = dict(zip(self.graph.inputs, batch, strict=True))
         made = record(self.graph, {**given, **values}, frozenset(values), self.rounding)
-        if labels is not None:
-            name = self.graph.outputs[0]
-            return made.backward({name: share * self.losses[0].by_labels(made.values[name], labels)[1]})
         wanted = record(self.teacher, dict(zip(self.teacher.inputs, batch, strict=True)), frozenset()).values
         by_output: dict[str, Reals] = {}
         for name, theirs, loss in zip(self.graph.outputs, self.teacher.outputs, self.losses, strict=True):
-            by_output[name] = share * loss(made.values[name], wanted[theirs])[1]
+            by_output[name] = loss(made.values[name], wanted[theirs])[1]
         return made.backward(by_output)
-
-    def _usable(self, data: Data) -> Labels | None:
-        """Labels that take part in the loss."""
-        asked = data.labels is not None and data.labels.kind != "anomaly" and self.settings.label_share > 0
-        return data.labels if asked else None
 
     def _distance(self) -> Distance:
         """On the held-out cases, at temperature 1."""
         found = _answers(self.graph, self._rounded(), self.judge_inputs, self.rounding)
         plain = (replace(loss, temperature=1.0) for loss in self.losses)
         total = sum(loss(f, w)[0] for loss, f, w in zip(plain, found, self.wanted, strict=True))
-        labels, share = self._usable(self.judging), self.settings.label_share
-        if labels is not None:
-            total = (1 - share) * total + share * self.losses[0].by_labels(found[0], labels)[0]
         return Distance(total, _agreement(self.losses[0].kind, found[0], self.wanted[0]))
 
     def _grids(self) -> dict[str, Grid]:
@@ -246,10 +219,8 @@ class _Training:
         values, grids = self.adam.values, self.grids
         return {name: grids[name].rounded(v) if name in grids else v for name, v in values.items()}
 
-    def _calibrated(self) -> Rounding | None:
+    def _calibrated(self) -> Rounding:
         """int8 parameters of what nodes make now."""
-        if not self.settings.round_activations:
-            return None
         now = with_constants(self.graph, self._rounded())
         few = tuple(x[:CALIBRATED_ON] for x in self.data.inputs)
         quants = scheme(now, ranges(calibrate(now, few), "minmax")).quants

@@ -1,4 +1,4 @@
-"""How far a student is from its teacher and from labels, and regularisation: values and their gradients."""
+"""How far a student is from its teacher: values and their gradients."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from tinycomp.ir import Graph
 from tinycomp.ops.logistic import Logistic
 from tinycomp.ops.softmax import Softmax
 from tinycomp.quantize.accuracy import logits_of
-from tinycomp.quantize.labels import Labels
-from tinycomp.train.pointwise import log_softmax, sigmoid
+from tinycomp.train.pointwise import log_softmax
 from tinycomp.train.step import Reals
 
 Kind = Literal["classes", "truth", "values"]
@@ -51,42 +50,3 @@ class Loss:
         a, b = log_softmax(found / t), log_softmax(wanted / t)
         p = np.exp(b)
         return float((p * (b - a)).sum() * t * t / cases), ((np.exp(a) - p) * (t / cases)).astype(found.dtype)
-
-    def by_labels(self, found: Reals, labels: Labels) -> tuple[float, Reals]:
-        """Cross-entropy with labels of the batch's cases, or the squared error where they are values; its gradient."""
-        cases = len(found)
-        if labels.kind == "values":
-            return Loss("values", 1.0, self.variance)(found, labels.values.reshape(found.shape).astype(found.dtype))
-        if labels.kind == "binary":
-            y = labels.values.reshape(found.shape).astype(found.dtype)
-            p, _ = sigmoid(found)
-            value = float((np.logaddexp(0, found) - y * found).mean())
-            return value, ((p - y) / found.size).astype(found.dtype)
-        rows = found.reshape(cases, -1)
-        logs, at = log_softmax(rows), (np.arange(cases), labels.values.astype(np.int64))
-        slopes = np.exp(logs)
-        slopes[at] -= 1
-        return float(-logs[at].mean()), (slopes / cases).reshape(found.shape).astype(found.dtype)
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """What weights cost besides the loss: l1 · Σ|w| + l2/2 · Σw² + group_lasso · Σ over channels of ‖w‖."""
-
-    l1: float = 0.0
-    l2: float = 0.0
-    group_lasso: float = 0.0
-
-    def __call__(self, weights: Reals, axis: int) -> tuple[float, Reals]:
-        """The cost of one layer's weights, whose output channels lie along the axis, and its gradient."""
-        others = tuple(i for i in range(weights.ndim) if i != axis)
-        norms = np.sqrt((weights**2).sum(axis=others, keepdims=True))
-        cost = self.l1 * np.abs(weights).sum() + self.l2 / 2 * (weights**2).sum() + self.group_lasso * norms.sum()
-        slopes = self.l1 * np.sign(weights) + self.l2 * weights
-        slopes = slopes + self.group_lasso * weights / np.maximum(norms, np.finfo(weights.dtype).tiny)
-        return float(cost), slopes.astype(weights.dtype)
-
-    @property
-    def any(self) -> bool:
-        """Something costs something."""
-        return bool(self.l1 or self.l2 or self.group_lasso)
