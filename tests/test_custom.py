@@ -260,3 +260,10 @@ def test_two_outputs_are_refused(tmp_path: Path, deadband: Definition):
     two = type(node)(node.name, node.attrs, node.inputs, (*node.outputs, "more"))
     with pytest.raises(Unsupported, match="has 2 outputs"):
         deadband.operator.infer(two, graph)
+
+
+def test_several_models_in_one_firmware_take_no_custom_operators(deadband: Definition, tmp_path: Path):
+    given = f"{deadband.name}={tmp_path / 'deadband.c.j2'}"
+    done = tool("build", "a.tflite", "b.tflite", "--board", "esp32", "--custom-op", given, "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "--custom-op: several models in one firmware do not take it" in done.stderr

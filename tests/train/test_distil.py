@@ -17,7 +17,6 @@ from tinycomp.ops.logistic import Logistic
 from tinycomp.ops.reshape import Reshape
 from tinycomp.train.distil import Settings, head, parameters_of, train, weight_axes, with_constants
 from tinycomp.train.fake import grid_of
-from tinycomp.train.step import Reals
 
 SHORT = Settings(epochs=4, rate=0.01)
 
@@ -28,11 +27,6 @@ def disturbed(graph: Graph, share: float = 0.3, seed: int = 9) -> Graph:
     values = parameters_of(graph)
     noisy = {name: v + (share * v.std() * rng.standard_normal(v.shape)).astype(v.dtype) for name, v in values.items()}
     return with_constants(graph, noisy)
-
-
-def constants(graph: Graph) -> dict[str, Reals]:
-    """Weights and biases by name."""
-    return parameters_of(graph)
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -66,7 +60,7 @@ def test_weights_lie_on_the_grid_that_they_imply(bits: int | dict[str, int]):
     readers = {node.inputs[1]: node.name for node in made.nodes if len(node.inputs) > 1}
     for name, axis in weight_axes(made).items():
         width = bits if isinstance(bits, int) else bits.get(readers[name], 8)
-        weights = constants(made)[name]
+        weights = parameters_of(made)[name]
         rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).astype(np.float64)
         q = rows / (np.abs(rows).max(axis=1, keepdims=True) / (2 ** (width - 1) - 1))
         np.testing.assert_allclose(q, np.rint(q), atol=1e-3)
@@ -76,7 +70,8 @@ def test_weights_lie_on_the_grid_that_they_imply(bits: int | dict[str, int]):
 def test_the_same_arguments_give_the_same_constants_and_another_seed_gives_others():
     teacher = residual()
     data, student = data_for(teacher, 40), disturbed(teacher)
-    once, again, other = (constants(train(student, teacher, data, 8, replace(SHORT, seed=s)).graph) for s in (0, 0, 1))
+    trained = (train(student, teacher, data, 8, replace(SHORT, seed=seed)) for seed in (0, 0, 1))
+    once, again, other = (parameters_of(made.graph) for made in trained)
     assert all((once[name] == again[name]).all() for name in once)
     assert any((once[name] != other[name]).any() for name in once)
 

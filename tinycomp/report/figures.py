@@ -72,7 +72,7 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
                    "plans": memory.plans(program), "over_time": memory.over_time(program),
                    "peak_layer": fullest.step, "peak": memory.listed(fullest),
                    "steps": memory.steps(program), **spans.memory_map(program)},
-        "warnings": _warnings(front, program, board) + _places(program, board),
+        "warnings": _warnings(front, board) + _places(program, board),
     }  # fmt: skip
 
 
@@ -158,21 +158,22 @@ def _window(step: Step, program: Program) -> int:
     return most or step.output.rows
 
 
-def _warnings(front: Front, program: Program, board: Board) -> list[str]:
+def _warnings(front: Front, board: Board) -> list[str]:
     found: list[str] = []
     if constants_in_ram(board):
         found.append(f"{board.id} keeps constant arrays in RAM (its flash is read by words alone), so weights and "
                      "tables count as RAM")  # fmt: skip
     kinds = {front.graph.tensors[n].dtype for n in (*front.graph.inputs, *front.graph.outputs)}
+    learns = [n for n in front.graph.nodes if isinstance(n.attrs, TrainableDense)]  # in float32 to be trained
     heavy = [
-        n for n in front.graph.nodes if ops.operator(n).macs(n, front.graph) and front.graph.out(n).dtype == "float32"
-        and not isinstance(n.attrs, TrainableDense)  # that is in float32 to be trained
+        n for n in front.graph.nodes
+        if ops.operator(n).macs(n, front.graph) and front.graph.out(n).dtype == "float32" and n not in learns
     ]  # fmt: skip
     if heavy:
         found.append(f"{len(heavy)} layers compute in float32 (the first is {heavy[0].name}): four times the memory of "
                      "int8, and slow without an FPU; a full-integer int8 export of the model is smaller and "
                      "faster")  # fmt: skip
-    elif "float32" in kinds and _head(program) is None:
+    elif "float32" in kinds and not learns:
         found.append("inputs or outputs are float32 around an integer model; export it with int8 inputs and outputs to "
                      "save the conversion")  # fmt: skip
     return found

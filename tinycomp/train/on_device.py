@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycomp.errors import Unsupported
-from tinycomp.ir import Array, Graph, Node, State, Tensor, fresh, pruned
+from tinycomp.ir import Graph, Node, State, Tensor, fresh, pruned
 from tinycomp.ops import fully_connected
 from tinycomp.ops.fully_connected import FullyConnected
+from tinycomp.ops.hybrid import real
 from tinycomp.ops.reshape import Reshape
 from tinycomp.ops.softmax import Softmax
 from tinycomp.ops.trainable_dense import TrainableDense
@@ -61,7 +62,9 @@ def trainable(graph: Graph) -> Graph:
     """The graph with its head in states. Its output becomes float32 probabilities. Raises Unsupported as `head_of`."""
     dense, softmax, between = head_of(graph)
     x, w, b = graph.ins(dense)
-    values = _real(w), _real(b).reshape(w.shape[0])
+    assert w.data is not None  # the operator's `infer` has asked
+    assert b.data is not None
+    values = real(w, w.data), real(b, b.data).reshape(w.shape[0])
     output = graph.outputs[0]
     names = {part: fresh(graph, part.replace(" ", "_")) for part in STATES}
     learnt = {part: fresh(graph, f"{names[part]}_after") for part in (WEIGHTS, BIASES)}
@@ -83,12 +86,3 @@ def trainable(graph: Graph) -> Graph:
     )  # fmt: skip
     tensors = {**graph.tensors, **{t.name: t for t in made}}
     return pruned(replace(graph, tensors=tensors, nodes=(*nodes, layer, answer), states=(*graph.states, *states)))
-
-
-def _real(t: Tensor) -> Array:
-    """A constant's real values, float32."""
-    assert t.data is not None  # the operator's `infer` has asked
-    if t.quant is None or t.dtype == "float32":
-        return t.data.astype(np.float32)
-    scale = np.array(t.quant.scale, np.float64).reshape(-1, *(1 for _ in t.shape[1:]))
-    return (t.data.astype(np.float64) * scale).astype(np.float32)
