@@ -88,9 +88,9 @@ def compile(model: str | Path | bytes, board: str, *, quantize: Kind = "auto", d
     """Compile a .tflite file (or its bytes) for a board.
 
     options: the other fields of `tinycomp.build.Options`, as the command line's (`stream="push"`, `opt="size"`,
-    `ram=65536`, …). quantize and data: as for `tinycomp build`. custom_ops: the
-    template of each custom operator, by name, its Python file beside it. That it does not fit is in the report, not an
-    error here; `require_fit` raises. Raises BadInput, Unsupported.
+    `ram=65536`, …). quantize and data: as for `tinycomp build`. custom_ops: the template of each custom operator, by
+    name, its Python file beside it. That it does not fit is in the report, not an error here; `require_fit` raises.
+    Raises BadInput, Unsupported.
     """
     loaded = frontend.Model("model.tflite", model) if isinstance(model, bytes) else frontend.load(model)
     given = tuple(custom.load(name, Path(template)) for name, template in (custom_ops or {}).items())

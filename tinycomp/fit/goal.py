@@ -49,7 +49,6 @@ class Made:
     """A model that was quantized and compiled, not yet written."""
 
     build: builder.Build
-    converted: Converted
     figures: Figures
 
 
@@ -61,7 +60,7 @@ def made(converted: Converted, source: Model, options: builder.Options) -> Made:
     constants = {t.name: t for n in graph.nodes if isinstance(n.attrs, WEIGHTED) for t in graph.ins(n)[1:]}
     figures = Figures(sum(t.bytes for t in constants.values()), r["flash_bytes"], r["ram_bytes"], r["cycles"]["value"],
                       r["latency_ms"], r["energy_uj"])  # fmt: skip
-    return Made(build, converted, figures)
+    return Made(build, figures)
 
 
 def limits(plain: Made, wanted: Wanted) -> dict[str, float]:
