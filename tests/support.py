@@ -153,6 +153,11 @@ def reference(graph: Graph, case: Sequence[Array]) -> list[Array]:
     return [values[name] for name in graph.outputs]
 
 
+def references(graph: Graph, cases: Sequence[Sequence[Array]]) -> list[list[Array]]:
+    """The same for one case after the other, each beginning with the states that the last one left."""
+    return [[values[name] for name in graph.outputs] for values in interpret.sequence(graph, cases)]
+
+
 def check_operator(
     graph: Graph, cases: Sequence[Sequence[Array]] | None = None, *, oracle: bool = True, by: Reference = "tflm"
 ) -> None:
@@ -161,7 +166,7 @@ def check_operator(
     by: litert for what TensorFlow Lite Micro has no kernel for.
     """
     cases = random_inputs(graph) if cases is None else cases
-    wanted = [[values[name] for name in graph.outputs] for values in interpret.sequence(graph, cases)]
+    wanted = references(graph, cases)
     if oracle:
         from tinycomp.tflite import writer
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.support import activation, constant, needs_cc, quant, random_inputs, run_program, same
+from tests.support import activation, constant, needs_cc, quant, random_inputs, references, run_program, same
 from tinycomp import interpret, ops
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Graph, Node, State, Tensor
@@ -84,25 +84,20 @@ GRAPHS = {
 }  # fmt: skip
 
 
-def answers(graph: Graph, cases: Sequence[Sequence[Array]]) -> list[list[Array]]:
-    """The interpreter's, state carried on."""
-    return [[values[name] for name in graph.outputs] for values in interpret.sequence(graph, cases)]
-
-
 @needs_cc
 @pytest.mark.parametrize("name", GRAPHS)
 def test_c_carries_states_as_the_interpreter_does(name: str):
     graph = GRAPHS[name]()
     cases = random_inputs(graph, cases=6)
     found = run_program(lower(graph, Recipe()), cases)
-    for k, (got, wanted) in enumerate(zip(found, answers(graph, cases), strict=True)):
+    for k, (got, wanted) in enumerate(zip(found, references(graph, cases), strict=True)):
         same(got, wanted, f"{name}, inference {k}")
 
 
 def test_the_interpreter_carries_states_on_and_starts_anew():
     graph = accumulator("after")
     cases = [[np.full((1, 4), v, np.int8)] for v in (3, 4, 5)]  # zero point 3, so the first adds nothing
-    first, second, third = (a for (a,) in answers(graph, cases))
+    first, second, third = (a for (a,) in references(graph, cases))
     np.testing.assert_array_equal(first, graph.states[0].initial)
     np.testing.assert_array_equal(third.astype(int), np.clip(first.astype(int) + 3, -128, 127))
     np.testing.assert_array_equal(second.astype(int), np.clip(first.astype(int) + 1, -128, 127))

@@ -20,7 +20,7 @@ import numpy as np
 from click.testing import CliRunner, Result
 
 from tests.fuzz.mutate import MARK
-from tests.support import reference, run_program, same
+from tests.support import references, run_program, same
 from tinycomp import build as builder
 from tinycomp.build import Build, Options
 from tinycomp.cli import main
@@ -180,7 +180,7 @@ def inputs(graph: Graph, rng: random.Random, cases: int = 3) -> list[list[Array]
 def _answers(graph: Graph, cases: Sequence[Sequence[Array]]) -> list[list[Array]]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        return [reference(graph, case) for case in cases]
+        return references(graph, cases)
 
 
 def _finite(answers: Sequence[Sequence[Array]]) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support import needs_cc, random_inputs, run_program, same
-from tests.test_states import answers, frames, graph_of, start
+from tests.support import needs_cc, random_inputs, references, run_program, same
+from tests.test_states import frames, graph_of, start
 from tinycomp import ops, rules
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Graph, Node, State
@@ -54,8 +54,8 @@ def test_a_delay_line_is_the_concatenation_and_the_slice(name: str):
     assert [n.op for n in line.nodes] == ["delay", "relu"]
     assert "delay_lines" in [r.name for r in records]
     cases = random_inputs(graph, cases=9)
-    wanted = answers(graph, cases)
-    for k, (got, c) in enumerate(zip(answers(line, cases), run_program(lower(line, Recipe()), cases), strict=True)):
+    wanted = references(graph, cases)
+    for k, (got, c) in enumerate(zip(references(line, cases), run_program(lower(line, Recipe()), cases), strict=True)):
         same(got, wanted[k], f"{name}, interpreter, inference {k}")
         same(c, wanted[k], f"{name}, C, inference {k}")
 
