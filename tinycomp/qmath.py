@@ -104,8 +104,15 @@ def requantize_wide(acc: ArrayLike, mantissa: ArrayLike, shift: ArrayLike) -> In
 
 
 def quantize_real(real: float, scale: float, zero_point: int) -> int:
-    """Quantize() of kernel_util.cc: the quotient is taken in float32 and rounded half away from zero."""
-    return zero_point + round_half_away(float(np.float32(real) / np.float32(scale)))
+    """Quantize() of kernel_util.cc: the quotient is taken in float32 and rounded half away from zero.
+
+    A quotient beyond int32, of a scale near zero, is held at int32's end; kernel_util.cc refuses to prepare there, and
+    what is clamped to a narrower dtype says the same.
+    """
+    low, high = INT_RANGE["int32"]
+    with np.errstate(over="ignore"):
+        quotient = float(np.float32(real) / np.float32(scale))
+    return zero_point + round_half_away(min(max(quotient, low), high))
 
 
 ACTIVATION_RANGE: dict[str, tuple[float, float]] = {

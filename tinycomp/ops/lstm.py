@@ -23,7 +23,7 @@ from tinycomp import qmath, qmath_int16
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, rowwise
-from tinycomp.ops import requant
+from tinycomp.ops import requant, unary
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written
 from tinycomp.qmath import Int64, Multiplier
 
@@ -56,7 +56,7 @@ def _read(source: Source) -> Parsed:
         if i < len(source.inputs) and source.inputs[i] is not None:
             raise Unsupported(f"has {what}, which TensorFlow Lite Micro does not compute either", where=where,
                               fix="use a plain LSTM layer")  # fmt: skip
-    if source.inputs[1] is None:
+    if len(source.inputs) > 1 and source.inputs[1] is None:
         raise Unsupported("has coupled input and forget gates, which TensorFlow Lite Micro does not compute either",
                           where=where, fix="use a plain LSTM layer")  # fmt: skip
     if int(source.options.get("fused_activation_function", 4)) != ACTIVATIONS.index("tanh"):
@@ -108,6 +108,10 @@ def _require_quantization(node: Node, graph: Graph, where: str) -> None:
     if abs(power - round(power)) > 1e-3 or not -22 <= round(power) <= -9:
         raise BadInput(f"its cell has scale {graph.ins(node)[CELL].scale:.9g}, which is no power of two from 2^-22 to "
                        "2^-9", where=where, fix="export the model again with the standard converter")  # fmt: skip
+    h = graph.ins(node)[HIDDEN]
+    unary.require_factor(where, (h,), NONLINEAR_SCALE**2 / h.scale, requant.LIMIT)
+    for x, w in _gate_operands(node, graph):
+        unary.require_factor(where, (x, w), x.scale * w.scale / GATE_SCALE, requant.LIMIT)
     for x, w, b in _products(node, graph):
         most = np.abs(w.astype(np.int64)).sum(axis=1) * 256 + np.abs(b)
         if (most >= 1 << 31).any():
@@ -126,10 +130,15 @@ def _products(node: Node, graph: Graph) -> list[tuple[Tensor, Array, Int64]]:
     return found
 
 
+def _gate_operands(node: Node, graph: Graph) -> list[tuple[Tensor, Tensor]]:
+    """For each gate its two products' operands and weights."""
+    ins = graph.ins(node)
+    return [(t, ins[first + gate]) for gate in range(4) for t, first in ((ins[0], 1), (ins[HIDDEN], 5))]
+
+
 def _gate_multipliers(node: Node, graph: Graph) -> list[Multiplier]:
     """Of the products in the order of `_products`, to Q3.12."""
-    ins = graph.ins(node)
-    pairs = [(t, ins[first + gate]) for gate in range(4) for t, first in ((ins[0], 1), (ins[HIDDEN], 5))]
+    pairs = _gate_operands(node, graph)
     return [qmath.quantize_multiplier(t.scale * w.scale / GATE_SCALE) for t, w in pairs]
 
 

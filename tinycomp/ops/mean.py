@@ -17,7 +17,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Kernel, Leaf, Taps, rowwise, whole
-from tinycomp.ops import int16, mve
+from tinycomp.ops import int16, mve, requant, unary
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, require_dtype
 
 LONGEST_ROW = 255  # int8 values whose sum is an int16
@@ -58,6 +58,8 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     where = f"{node.name} (mean)"
     int16.require_symmetric(where, (x, graph.out(node)))
     int16.require_countable(where, x, math.prod(x.shape[axis] for axis in attrs(node).axes))
+    if x.dtype != "float32":
+        unary.require_multiplier(node, graph, x.scale / graph.out(node).scale, requant.LIMIT)
     return ((_shape(x.shape, attrs(node)), x.dtype),)
 
 

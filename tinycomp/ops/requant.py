@@ -11,6 +11,7 @@ from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import NUMPY, Array, DType, Quant, Tensor
 from tinycomp.kernel import Const
 from tinycomp.ops.base import Source
+from tinycomp.ops.unary import require_factor
 
 # What convolutions and dense layers take: dtypes of input, weights and output.
 WEIGHTED: list[tuple[DType, ...]] = [
@@ -20,6 +21,7 @@ WEIGHTED: list[tuple[DType, ...]] = [
 
 # twice: `qmath.requantize`; once: as LiteRT's dense layers do; wide: of 64 bits, beside int16.
 Rounding = Literal["twice", "once", "wide"]
+LIMIT = 2.0**30  # of a multiplier: MultiplyByQuantizedMultiplier takes shifts up to 30
 _RESCALE = {"twice": qmath.requantize, "once": qmath.requantize_once, "wide": qmath.requantize_wide}
 
 
@@ -107,8 +109,8 @@ def require_weights(where: str, x: Tensor, weights: Tensor, bias: Tensor, out: T
     """Raise unless weights and bias are constants that the kernels can use, the weights' channels along `axis`.
 
     BadInput where counts or shapes do not agree or a scale is missing; Unsupported where the values come at run time,
-    the bias has another dtype than the accumulator, quantized weights are asymmetric, or activations are quantized
-    per channel.
+    the bias has another dtype than the accumulator, quantized weights are asymmetric, activations are quantized per
+    channel, or the scales make a factor that no shift of 32 bits holds.
     """
     channels = weights.shape[axis]
     for t in (weights, bias):
@@ -138,3 +140,5 @@ def require_weights(where: str, x: Tensor, weights: Tensor, bias: Tensor, out: T
     if any(quant.zero_point):
         raise Unsupported(f"weights {weights.name!r} have a zero point other than 0", where=where,
                           fix="export the model with symmetric int8 weights")  # fmt: skip
+    if x.dtype != "float32":
+        require_factor(where, (x, weights, out), x.scale * max(quant.scale) / out.scale, LIMIT)

@@ -22,6 +22,7 @@ from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
 from tinycomp.kernel import Access, Const, Kernel, Leaf, rowwise
+from tinycomp.ops import requant, unary
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, c_type, clamp_real
 from tinycomp.qmath import Int64, Multiplier
 
@@ -101,16 +102,24 @@ def _require_quantization(node: Node, graph: Graph, where: str) -> None:
         raise Unsupported(f"keeps {memory.name!r} with zero point {memory.zero_point}; releases of TensorFlow Lite "
                           "Micro do not agree on what that means", where=where,
                           fix="keep the memory in int16")  # fmt: skip
+    for real in _factors(node, graph):
+        unary.require_multiplier(node, graph, real, requant.LIMIT)
     if 255 * 128 * feature.shape[1] >= 1 << 31:
         raise Unsupported("its products with the input may leave 32 bits", where=where, fix="use fewer features")
 
 
-def _multipliers(node: Node, graph: Graph) -> tuple[Multiplier, Multiplier]:
+def _factors(node: Node, graph: Graph) -> tuple[float, float]:
     """Into the memory and out of it. Scales are multiplied and divided in float32."""
     x, feature, time, _, memory = graph.ins(node)
-    into = np.float32(x.scale) * np.float32(feature.scale) / np.float32(memory.scale)
-    out_of = np.float32(memory.scale) * np.float32(time.scale) / np.float32(graph.out(node).scale)
-    return qmath.quantize_multiplier(float(into)), qmath.quantize_multiplier(float(out_of))
+    with np.errstate(over="ignore"):
+        into = np.float32(x.scale) * np.float32(feature.scale) / np.float32(memory.scale)
+        out_of = np.float32(memory.scale) * np.float32(time.scale) / np.float32(graph.out(node).scale)
+    return float(into), float(out_of)
+
+
+def _multipliers(node: Node, graph: Graph) -> tuple[Multiplier, Multiplier]:
+    into, out_of = _factors(node, graph)
+    return qmath.quantize_multiplier(into), qmath.quantize_multiplier(out_of)
 
 
 def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, ...]:

@@ -60,10 +60,15 @@ def require_fixed_point_input(node: Node, graph: Graph) -> None:
 
 def require_multiplier(node: Node, graph: Graph, real: float, limit: float) -> None:
     """Raise Unsupported where the factor to the output's integers is so large that int32 arithmetic overflows."""
+    require_factor(f"{node.name} ({node.op})", (*graph.ins(node), graph.out(node)), real, limit)
+
+
+def require_factor(where: str, tensors: Sequence[Tensor], real: float, limit: float) -> None:
+    """The same for a factor that these tensors make, of each the largest scale of its channels."""
     if not real < limit:
-        scales = ", ".join(f"{t.name!r} {t.scale:.9g}" for t in (*graph.ins(node), graph.out(node)))
+        scales = ", ".join(f"{t.name!r} {max(t.quant.scale if t.quant else (t.scale,)):.9g}" for t in tensors)
         raise Unsupported(f"the scales ({scales}) make a factor of {real:.6g}; the reference's integer arithmetic "
-                          f"takes less than {limit:g}", where=f"{node.name} ({node.op})",
+                          f"takes less than {limit:g}", where=where,
                           fix="quantize the model again with representative data")  # fmt: skip
 
 
