@@ -18,7 +18,7 @@ from tests import poke
 from tests.op_graphs import FOLDED, RUNNING, binary
 from tests.poke import INPUTS, NEW_CODE, OLD_CODE, OUTPUTS, SCALE, SHAPE, TYPE, ZERO_POINT, Poked, refused_or_sound
 from tests.support import constant, quant
-from tinycomp import ops, tflite
+from tinycomp import ops, qmath, tflite
 from tinycomp.errors import BadInput, TinycompError, Unsupported
 from tinycomp.ir import Graph, Node, Quant, Tensor
 from tinycomp.ops.add import Add
@@ -310,6 +310,57 @@ def test_quantization_that_does_not_fit_the_tensor_is_refused(quantization: Quan
     weights = replace(graph.tensors["w"], quant=quantization)
     with pytest.raises(BadInput, match=rf"tensor 'w', read by conv2d_0 \(CONV_2D\): {says}"):
         tflite.read(tflite.write(replace(graph, tensors={**graph.tensors, "w": weights})))
+
+
+# What one of the node's tensors scales by, so small that no shift of 32 bits makes up for it.
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("conv2d, SAME", "out"),
+        ("depthwise_conv2d", "out"),
+        ("fully_connected", "out"),
+        ("transpose_conv", "out"),
+        ("mean", "out"),
+        ("svdf", "y"),
+        ("svdf", "memory"),
+        ("lstm", "h"),
+    ],
+)
+def test_a_scale_near_zero_is_refused(label: str, name: str):
+    graph = RUNNING[label]()
+    tiny = replace(graph.tensors[name], quant=quant(1e-44, graph.tensors[name].zero_point))
+    with pytest.raises(Unsupported, match=rf"the scales \(.*{name}.*\) make a factor of .*; .* takes less than 1.07"):
+        tflite.read(tflite.write(replace(graph, tensors={**graph.tensors, name: tiny})))
+
+
+def test_a_clamp_at_a_scale_near_zero_is_the_dtype_s_own():
+    assert qmath.activation_range("relu6", "int8", 1e-44, 3) == (3, 127)
+    assert qmath.activation_range("relu_n1_to_1", "int16", 1e-44, 0) == (-(2**15), 2**15 - 1)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ZeroDivisionError("x"), IndexError("x"), ValueError("x")])
+def test_what_numbers_of_a_file_may_raise_is_a_refusal(error: Exception, monkeypatch: pytest.MonkeyPatch):
+    data = chain()
+    monkeypatch.setattr(ops, "check", raising(error))
+    with pytest.raises(BadInput, match=r"pad_0 \(PAD\): makes no sense"):
+        tflite.read(data)
+
+
+@pytest.mark.parametrize("error", [AssertionError("x"), AttributeError("x"), NotImplementedError("x")])
+def test_a_fault_of_ours_is_no_refusal(error: Exception, monkeypatch: pytest.MonkeyPatch):
+    data = chain()
+    monkeypatch.setattr(ops, "check", raising(error))
+    with pytest.raises(type(error), match="x"):
+        tflite.read(data)
+
+
+def raising(error: Exception) -> Callable[[Graph], None]:
+    """A check that only raises."""
+
+    def check(graph: Graph) -> None:
+        raise error
+
+    return check
 
 
 NAMES = [

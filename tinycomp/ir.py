@@ -21,6 +21,7 @@ from tinycomp.errors import BadInput
 Array = NDArray[np.generic]
 DType = Literal["bool", "int4", "int8", "uint8", "int16", "int32", "int64", "float32"]
 Reference = Literal["tflm", "litert"]
+MAX_RANK = 8  # of a tensor
 
 ITEM_BYTES: dict[str, int] = {
     "bool": 1, "int4": 1, "int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4,

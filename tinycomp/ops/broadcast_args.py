@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from tinycomp.errors import BadInput
-from tinycomp.ir import Array, Attrs, DType, Graph, Node
+from tinycomp.ir import MAX_RANK, Array, Attrs, DType, Graph, Node
 from tinycomp.ops import unary
 from tinycomp.ops.axes import integers
 from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, require_dtype
@@ -32,8 +32,9 @@ def _read(source: Source) -> Parsed:
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     require_dtype(node, graph, [("int32", "int32", "int32"), ("int64", "int64", "int64")])
     a, b = graph.ins(node)
-    if len(a.shape) != 1 or len(b.shape) != 1:
-        raise BadInput(f"{a.name!r} {list(a.shape)} and {b.name!r} {list(b.shape)} are not two shapes",
+    if len(a.shape) != 1 or len(b.shape) != 1 or max(a.elements, b.elements) > MAX_RANK:
+        raise BadInput(f"{a.name!r} {list(a.shape)} and {b.name!r} {list(b.shape)} are not two shapes of at most "
+                       f"{MAX_RANK} dimensions",
                        where=f"{node.name} ({node.op})", fix="export the model again")  # fmt: skip
     return (((max(a.elements, b.elements),), a.dtype),)
 

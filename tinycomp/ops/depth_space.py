@@ -54,14 +54,14 @@ def codec(builtin: str, options: str, kind: type[Block]) -> Codec:
 
 
 def _require(node: Node, x: Tensor, fits: bool) -> None:
-    if len(x.shape) != 4 or not fits:
+    if not fits:
         raise BadInput(f"blocks of {block(node)} do not go with {x.name!r} {list(x.shape)}",
                        where=f"{node.name} ({node.op})", fix="export the model again")  # fmt: skip
 
 
 def _infer_space(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     (x,), b = graph.ins(node), block(node)
-    _require(node, x, b > 0 and x.shape[-1] % (b * b) == 0)
+    _require(node, x, len(x.shape) == 4 and b > 0 and x.shape[-1] % (b * b) == 0)
     n, h, w, c = x.shape
     return (((n, h * b, w * b, c // (b * b)), x.dtype),)
 

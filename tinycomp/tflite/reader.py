@@ -260,7 +260,9 @@ def _widened(
     reading: Reading, op: FileOperator, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor], where: str
 ) -> bool:
     """DEQUANTIZE of a float16 constant, which is float32 by now: its output is that constant."""
-    if reading.file.tensors[op.inputs[0]].dtype != "float16" or len(outputs) != 1 or inputs[0] is None:
+    if len(inputs) != 1 or len(outputs) != 1 or inputs[0] is None:
+        return False
+    if reading.file.tensors[op.inputs[0]].dtype != "float16":
         return False
     if outputs[0].shape != inputs[0].shape or outputs[0].dtype != "float32":
         raise BadInput(f"its output {outputs[0].name!r} is {outputs[0].dtype}{list(outputs[0].shape)} and its input "

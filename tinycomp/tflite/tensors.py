@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import ITEM_BYTES, NUMPY, Array, DType, Quant, Tensor
+from tinycomp.ir import ITEM_BYTES, MAX_RANK, NUMPY, Array, DType, Quant, Tensor
 from tinycomp.tflite.file import REEXPORT, FileQuant, FileTensor, Meter
 
-MAX_RANK = 8
 MAX_BYTES = 2**31  # no tensor of a model that is meant for a microcontroller comes near
 DTYPES: Mapping[str, DType] = {
     "bool": "bool", "int4": "int4", "int8": "int8", "uint8": "uint8", "int16": "int16", "int32": "int32",
