@@ -20,6 +20,11 @@ FREQUENCIES = 700 * np.expm1(_MELS)
 COEFFICIENTS = np.round(2 * np.cos(2 * np.pi * FREQUENCIES / RATE) * (1 << 14)).astype(np.int64)
 
 
+def to_samples(signal: NDArray[np.float64], one: int) -> NDArray[np.int16]:
+    """A signal as the sensor gives it, where 1 is that many of its steps."""
+    return np.clip(np.round(one * signal), -32_768, 32_767).astype(np.int16)
+
+
 def levels(samples: NDArray[np.int16]) -> NDArray[np.uint8]:
     """Levels uint8 [frames, BANDS] of samples int16 [frames · FRAME]: four times the binary logarithm of the power."""
     blocks = (samples.astype(np.int64) >> 3).reshape(-1, BLOCK)

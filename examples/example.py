@@ -65,6 +65,23 @@ def best(names: tuple[str, ...]) -> Callable[[Int8, Int8], tuple[str, ...]]:
     return says
 
 
+def labelled(names: tuple[str, ...], make: Callable[[str, np.random.Generator], NDArray[np.uint8]], per_class: int,
+             seed: int) -> tuple[NDArray[np.uint8], Labels]:  # fmt: skip
+    """Inputs uint8 [n, ...], made for so many of each class, and their classes, shuffled. The seed settles everything.
+
+    make: an input of that name.
+    """
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat(np.arange(len(names)), per_class))
+    return np.stack([make(names[k], rng) for k in y]), y
+
+
+def windows(values: NDArray[np.uint8], length: int, step: int) -> Int8:
+    """Windows of values [n, channels], each `step` after the one before: int8 [results, 1, length, 1, channels]."""
+    found = np.lib.stride_tricks.sliding_window_view(values, length, axis=0)[::step]
+    return as_int8(found.transpose(0, 2, 1)[:, None, :, None])
+
+
 def as_int8(values: NDArray[np.uint8]) -> Int8:
     """Bytes as the models here take them: scale 1/255, zero point -128."""
     return (values.astype(np.int16) - 128).astype(np.int8)

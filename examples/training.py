@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from tflite_micro.python.tflite_micro import runtime
 
+from examples.example import as_int8
+
 Network = Callable[[int | None], Any]  # a Keras model of that batch size
 
 
@@ -75,6 +77,6 @@ def classifier(path: Path, network: Network, train: tuple[np.ndarray, np.ndarray
     data = from_bytes(network, model, x[:200])
     path.write_bytes(data)
     exact = model.evaluate(unseen[0].astype(np.float32) / 255, unseen[1], verbose=0)[1]
-    found = answers(data, (unseen[0].astype(np.int16) - 128).astype(np.int8)).argmax(axis=1)
+    found = answers(data, as_int8(unseen[0])).argmax(axis=1)
     print(f"accuracy on {len(found)} unseen inputs: float {exact:.3f}, int8 {np.mean(found == unseen[1]):.3f}")
     print(f"{path.name} {len(data):,} bytes")

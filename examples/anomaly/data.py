@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from examples import bands
-from examples.example import Example, Floats, Int8, Recording, as_int8
+from examples.example import Example, Int8, Recording, as_int8
 
 FRAMES = 16  # whose levels are averaged: half a second
 SAMPLES = FRAMES * bands.FRAME
@@ -16,7 +16,7 @@ FAULTS = ("bearing", "loose", "rubbing")
 THRESHOLD = 106
 
 
-def vibration(state: str, rng: np.random.Generator) -> Floats:
+def vibration(state: str, rng: np.random.Generator) -> NDArray[np.int16]:
     """A machine's vibration, [SAMPLES]: harmonics of its turning and of its gears, and a noise that grows with load."""
     t = np.arange(SAMPLES) / bands.RATE
     turn, load = rng.uniform(24, 26), rng.uniform(0.5, 1)
@@ -30,12 +30,7 @@ def vibration(state: str, rng: np.random.Generator) -> Floats:
         found += sum(rng.uniform(0.2, 0.4) * np.sin(2 * np.pi * k * turn * t + rng.uniform(0, 6)) for k in range(5, 40))
     elif state == "rubbing":  # a hiss that comes and goes with every turn
         found += 0.9 * rng.normal(0, 1, SAMPLES) * (1 + np.sin(2 * np.pi * turn * t)) / 2
-    return found
-
-
-def to_samples(found: Floats) -> NDArray[np.int16]:
-    """As the accelerometer gives it."""
-    return np.clip(np.round(3_000 * found), -32_768, 32_767).astype(np.int16)
+    return bands.to_samples(found, 3_000)
 
 
 def averages(samples: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -47,7 +42,7 @@ def averages(samples: NDArray[np.int16]) -> NDArray[np.uint8]:
 def dataset(states: tuple[str, ...], each: int, seed: int) -> NDArray[np.uint8]:
     """Levels uint8 [n, BANDS] of machines in these states. The seed settles everything."""
     rng = np.random.default_rng(seed)
-    return np.concatenate([averages(to_samples(vibration(state, rng))) for state in states for _ in range(each)])
+    return np.concatenate([averages(vibration(state, rng)) for state in states for _ in range(each)])
 
 
 def difference(inputs: Int8, outputs: Int8) -> NDArray[np.int64]:
@@ -60,7 +55,7 @@ def record() -> Recording:
     rng = np.random.default_rng(7)
     states = ("sound", "sound", "sound", "bearing", "bearing", "sound", "loose", "loose", "sound", "rubbing", "rubbing",
               "sound")  # fmt: skip
-    data = np.concatenate([to_samples(vibration(state, rng)) for state in states])
+    data = np.concatenate([vibration(state, rng) for state in states])
     return Recording(data, tuple("sound" if state == "sound" else "ANOMALY" for state in states))
 
 

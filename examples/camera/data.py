@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from examples.digits import strokes
-from examples.example import Example, Int8, Labels, Recording, as_int8, best
+from examples.example import Example, Int8, Labels, Recording, as_int8, best, labelled
 
 SIDE = 48
 NAMES = ("nothing", "triangle", "square", "circle", "cross")
@@ -31,10 +31,8 @@ def frame(name: str, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def dataset(per_class: int, seed: int) -> tuple[NDArray[np.uint8], Labels]:
-    """Pictures uint8 [n, SIDE, SIDE, 1] and their classes, shuffled. The seed settles everything."""
-    rng = np.random.default_rng(seed)
-    y = rng.permutation(np.repeat(np.arange(len(NAMES)), per_class))
-    return np.stack([frame(NAMES[k], rng) for k in y]), y
+    """Pictures uint8 [n, SIDE, SIDE, 1] and their classes, see `labelled`."""
+    return labelled(NAMES, frame, per_class, seed)
 
 
 def record() -> Recording:

@@ -39,8 +39,7 @@ def network(batch: int | None = None) -> Any:
     """Convolution, three separable blocks (one residual), global mean, dense, softmax: 1,648 weights."""
     layers = tf.keras.layers
     image = layers.Input((strokes.SIDE, strokes.SIDE, 1), batch, name="image")
-    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = training.convolution(image, 8, 3, 2)
     x = separable(x, 16)
     x = layers.ReLU()(layers.Add()([x, separable(x, 16, activation=False)]))
     x = separable(x, 32, stride=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.example import Example, Floats, Int8, Labels, Recording, as_int8, best
+from examples.example import Example, Floats, Int8, Labels, Recording, best, labelled, windows
 
 RATE = 50
 WINDOW = 64  # samples that the model looks at: 1.28 s
@@ -38,11 +38,8 @@ def to_bytes(g: Floats) -> NDArray[np.uint8]:
 
 
 def dataset(per_class: int, seed: int) -> tuple[NDArray[np.uint8], Labels]:
-    """Windows uint8 [n, WINDOW, 1, AXES] and their classes, shuffled. The seed settles everything."""
-    rng = np.random.default_rng(seed)
-    y = rng.permutation(np.repeat(np.arange(len(NAMES)), per_class))
-    x = np.stack([to_bytes(movement(NAMES[k], WINDOW, rng)) for k in y])
-    return x[:, :, None], y
+    """Windows uint8 [n, WINDOW, 1, AXES] and their classes, see `labelled`."""
+    return labelled(NAMES, lambda name, rng: to_bytes(movement(name, WINDOW, rng))[:, None], per_class, seed)
 
 
 def record() -> Recording:
@@ -57,8 +54,7 @@ def record() -> Recording:
 
 def inputs(data: NDArray[np.uint8] | NDArray[np.int16]) -> Int8:
     """The windows, int8 [results, 1, WINDOW, 1, AXES]."""
-    windows = np.lib.stride_tricks.sliding_window_view(data.astype(np.uint8), WINDOW, axis=0)[::STEP]
-    return as_int8(windows.transpose(0, 2, 1)[:, None, :, None])
+    return windows(data.astype(np.uint8), WINDOW, STEP)
 
 
 EXAMPLE = Example("gesture", "emu_cortex_m0", "auto", ("sensor", "show"), record, inputs, best(NAMES))

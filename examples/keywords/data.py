@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from examples import bands
-from examples.example import Example, Floats, Int8, Labels, Recording, as_int8, best
+from examples.example import Example, Floats, Int8, Labels, Recording, best, labelled, windows
 from examples.keywords.speech import WORDS, spoken
 
 ROWS = 32  # frames that the model looks at: 1.024 s
 NAMES = ("nothing", *WORDS)
 SAMPLES = ROWS * bands.FRAME
+LOUDNESS = 4_096  # of the samples where the sound's is 1: an eighth of full scale
 _HALF = ROWS // 2
 
 
@@ -31,25 +32,18 @@ def chatter(rng: np.random.Generator) -> Floats:
 
 
 def window(name: str, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A window's levels, uint8 [ROWS, BANDS]: the word somewhere whole, or for "nothing" other sounds or none."""
+    """A window's levels, uint8 [ROWS, 1, BANDS]: the word somewhere whole, or for "nothing" other sounds or none."""
     sound = noise(SAMPLES, rng)
     if name != "nothing" or rng.random() < 0.5:
         word = spoken(WORDS[name], rng) if name != "nothing" else chatter(rng)
         start = rng.integers(0, SAMPLES - len(word))
         sound[start : start + len(word)] += rng.uniform(0.5, 1.5) * word
-    return bands.levels(to_samples(sound))
-
-
-def to_samples(sound: Floats) -> NDArray[np.int16]:
-    """As the microphone gives it: loudness 1 is an eighth of full scale."""
-    return np.clip(np.round(4_096 * sound), -32_768, 32_767).astype(np.int16)
+    return bands.levels(bands.to_samples(sound, LOUDNESS))[:, None]
 
 
 def dataset(per_class: int, seed: int) -> tuple[NDArray[np.uint8], Labels]:
-    """Windows uint8 [n, ROWS, 1, BANDS] and their classes, shuffled. The seed settles everything."""
-    rng = np.random.default_rng(seed)
-    y = rng.permutation(np.repeat(np.arange(len(NAMES)), per_class))
-    return np.stack([window(NAMES[k], rng) for k in y])[:, :, None], y
+    """Windows uint8 [n, ROWS, 1, BANDS] and their classes, see `labelled`."""
+    return labelled(NAMES, window, per_class, seed)
 
 
 def record() -> Recording:
@@ -64,7 +58,9 @@ def record() -> Recording:
         sound[start : start + len(word)] += word
         spans.append((name, start, start + len(word)))
     results = range(0, len(sound) - SAMPLES + 1, _HALF * bands.FRAME)
-    return Recording(to_samples(sound), tuple(_heard(spans, start, start + SAMPLES) for start in results))
+    return Recording(
+        bands.to_samples(sound, LOUDNESS), tuple(_heard(spans, start, start + SAMPLES) for start in results)
+    )
 
 
 def _heard(spans: list[tuple[str, int, int]], start: int, end: int) -> str | None:
@@ -75,9 +71,7 @@ def _heard(spans: list[tuple[str, int, int]], start: int, end: int) -> str | Non
 
 def inputs(data: NDArray[np.uint8] | NDArray[np.int16]) -> Int8:
     """The windows, half of each shared with the next: int8 [results, 1, ROWS, 1, BANDS]."""
-    levels = bands.levels(data.astype(np.int16))
-    windows = np.lib.stride_tricks.sliding_window_view(levels, ROWS, axis=0)[::_HALF]
-    return as_int8(windows.transpose(0, 2, 1)[:, None, :, None])
+    return windows(bands.levels(data.astype(np.int16)), ROWS, _HALF)
 
 
 EXAMPLE = Example("keywords", "emu_cortex_m4", "push", ("sensor", "bands", "show"), record, inputs, best(NAMES))
