@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 import speed
+from cells import millions, or_dash, table
 
 from tinycomp.program import Stream
 
@@ -28,29 +29,20 @@ STREAM: Stream = "on"
 def work(found: Iterable[speed.Figures]) -> list[str]:
     """Cycles of one inference (instructions where cycles are not modelled), ours and others', in millions."""
     titles = ("core", "model", "tinycomp", "TFLM + CMSIS-NN", "ratio", "best published, on a board")
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-    for f in found:
-        ours, peer = (f.cycles, f.peer_cycles) if f.cycles is not None else (f.instructions, f.peer_instructions)
-        core = f.core if f.cycles is not None else f"{f.core}, instructions"
-        ratio = "–" if peer is None else f"{ours / peer:.2f}"
-        lines.append(f"| {core} | {TITLES[f.model]} | {_millions(ours)} | {_millions(peer)} | {ratio} | "
-                     f"{'–' if f.record_mcycles is None else f'{f.record_mcycles:g}'} |")  # fmt: skip
-    return lines
+    rows = [(f.core if f.cycles is not None else f"{f.core}, instructions", TITLES[f.model], millions(f.work),
+             millions(f.peer), or_dash(f.ratio, ".2f"), or_dash(f.record_mcycles, "g")) for f in found]  # fmt: skip
+    return table(titles, rows, words=2)
 
 
 def memory(found: Iterable[speed.Figures]) -> list[str]:
     """Bytes on Cortex-M4. Flash in all: weights, tables and code; of the interpreter, the model's file and its code."""
-    lines = ["| model | arena | TFLM's arena | flash | TFLM's flash |", "|---|---|---|---|---|"]
-    peers = speed.PEERS["modelled"]
+    rows: list[tuple[str, ...]] = []
+    code = speed.PEERS["modelled"]["code"]
     for f in found:
         if f.core == "cortex-m4":
-            flash = (speed.SHARED / f"{f.model}.tflite").stat().st_size + peers["code"][f.model]
-            lines.append(f"| {TITLES[f.model]} | {f.arena:,} | {peers['arena'][f.model]:,} | {f.flash:,} | {flash:,} |")
-    return lines
-
-
-def _millions(count: int | None) -> str:
-    return "–" if count is None else f"{count / 1e6:.3g}"
+            flash = (speed.SHARED / f"{f.model}.tflite").stat().st_size + code[f.model]
+            rows.append((TITLES[f.model], f"{f.arena:,}", or_dash(f.peer_arena), f"{f.flash:,}", f"{flash:,}"))
+    return table(("model", "arena", "TFLM's arena", "flash", "TFLM's flash"), rows)
 
 
 def written(page: str, tables: dict[str, Sequence[str]]) -> str:

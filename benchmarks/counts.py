@@ -15,7 +15,7 @@ import numpy as np
 from tinycomp.cores import Core
 from tinycomp.emit.library import Identity, kernels, library
 from tinycomp.harness.counting import arm, firmware, plugin, profile, program
-from tinycomp.harness.counting.window import Counted
+from tinycomp.harness.counting.window import Counted, Window
 from tinycomp.ir import Array
 from tinycomp.program import Program
 
@@ -49,8 +49,13 @@ def _count(made: Program, core: Core, case: Sequence[Array]) -> list[Count]:
     with firmware_of(made, core, case, clean=False) as built:
         elf = program.read(built.layered)
         windows = counter(core)(elf, core, len(made.steps)).windows
-    work = [w.instructions if w.cycles is None else w.cycles for w in windows[: len(made.steps)]]
-    return [Count(n, _size(elf, s.function.symbol)) for n, s in zip(work, made.steps, strict=True)]
+    pairs = zip(windows[: len(made.steps)], made.steps, strict=True)
+    return [Count(work(w), _size(elf, s.function.symbol)) for w, s in pairs]
+
+
+def work(ran: Window) -> int:
+    """Cycles, or instructions where cycles are not modelled."""
+    return ran.instructions if ran.cycles is None else ran.cycles
 
 
 def counter(core: Core) -> Callable[[program.Elf, Core, int], Counted]:

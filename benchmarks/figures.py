@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cells import millions, table
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "models"
 BOARD = "nucleo_l4r5zi"  # a Cortex-M4, MLPerf Tiny's reference board
@@ -25,8 +27,6 @@ MODELS = (
     ("visual wake words, MobileNetV1 0.25", SHARED / "vww_int8.tflite"),
     ("anomaly detection, autoencoder", SHARED / "ad_int8.tflite"),
 )
-
-
 OPTS = ("speed", "balanced", "size")
 
 
@@ -48,23 +48,19 @@ def memory(r: Mapping[str, Any]) -> list[str]:
 
 def trade(r: Mapping[str, Any]) -> str:
     """A cell of the second table: arena, flash besides weights and biases, code of it, million cycles."""
-    cycles = r["cycles"]["value"]
-    time = "–" if cycles is None else f"{cycles / 1e6:.3g}"
-    return f"{r['arena_bytes']:,} / {r['overhead_bytes']:,} / {r['code_bytes']['value']:,} / {time}"
+    figures = (r["arena_bytes"], r["overhead_bytes"], r["code_bytes"]["value"])
+    return " / ".join([*(f"{v:,}" for v in figures), millions(r["cycles"]["value"])])
 
 
 def main() -> None:
     """Print the tables."""
     made = {title: {opt: report(model, opt) for opt in OPTS} for title, model in MODELS if model.is_file()}
-    print("| model | arena | layer by layer | weights, biases | flash besides | code of it | MACs | MACs in the file |")
-    print("|---|---|---|---|---|---|---|---|")
-    for title, by_opt in made.items():
-        print(f"| {' | '.join([title, *memory(by_opt['balanced'])])} |")
+    titles = ("model", "arena", "layer by layer", "weights, biases", "flash besides", "code of it", "MACs",
+              "MACs in the file")  # fmt: skip
+    print(*table(titles, [(title, *memory(by_opt["balanced"])) for title, by_opt in made.items()]), sep="\n")
     print("\nArena / flash besides weights and biases / code of it (bytes) / million cycles (predicted) by `--opt`:\n")
-    print(f"| model | {' | '.join(OPTS)} |")
-    print("|---|---|---|---|")
-    for title, by_opt in made.items():
-        print(f"| {' | '.join([title, *(trade(by_opt[opt]) for opt in OPTS)])} |")
+    rows = [(title, *(trade(by_opt[opt]) for opt in OPTS)) for title, by_opt in made.items()]
+    print(*table(("model", *OPTS), rows), sep="\n")
 
 
 if __name__ == "__main__":

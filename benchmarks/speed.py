@@ -19,6 +19,7 @@ from typing import Any
 
 import cost_grid
 import counts
+from cells import or_dash, percent
 
 from tinycomp import cost, frontend
 from tinycomp.cores import load_core
@@ -62,6 +63,28 @@ class Figures:
     peer_arena: int | None
     record_mcycles: float | None
 
+    @property
+    def work(self) -> int:
+        """Cycles, or instructions where cycles are not modelled."""
+        return self.instructions if self.cycles is None else self.cycles
+
+    @property
+    def peer(self) -> int | None:
+        """The same measure of the other tool."""
+        return self.peer_instructions if self.cycles is None else self.peer_cycles
+
+    @property
+    def ratio(self) -> float | None:
+        """Our work as a part of the other tool's."""
+        return None if self.peer is None else self.work / self.peer
+
+
+def others(model: str, core_id: str) -> tuple[int | None, int | None, int | None, float | None]:
+    """What peers.toml has of other tools: cycles, instructions, arena, Mcycles of the record."""
+    peers, record = PEERS["modelled"], PEERS["record"]["mcycles"]
+    by_core = [kind.get(core_id, {}).get(model) for kind in (peers["cycles"], peers["instructions"], record)]
+    return by_core[0], by_core[1], peers["arena"].get(model), by_core[2]
+
 
 def run(job: tuple[str, str, Stream]) -> Figures | str:
     """Figures of one build, or why there are none."""
@@ -81,17 +104,13 @@ def _measure(model: str, core_id: str, stream: Stream) -> Figures:
     sources = library(made, Identity("net", "0" * 64))
     predicted, macs = cost.program(made, core), frontend.macs(front.graph)
     code = size.measure(sources, "net", core, made.pads_bytes)
-    counted = [w.instructions if w.cycles is None else w.cycles for w in by_layer]
-    work = total.instructions if total.cycles is None else total.cycles
-    peers, record = PEERS["modelled"], PEERS["record"]["mcycles"]
+    work = counts.work(total)
     return Figures(
         model, core_id, stream, total.instructions, total.cycles,
         total.cycles / macs if total.cycles is not None and macs else None, predicted.total,
         predicted.total / work - 1 if predicted.total is not None and work else None,
-        _layer_error(predicted.per_step, counted), made.arena,
-        made.weights_bytes + made.tables_bytes + (code or 0), code,
-        peers["cycles"].get(core_id, {}).get(model), peers["instructions"].get(core_id, {}).get(model),
-        peers["arena"].get(model), record.get(core_id, {}).get(model),
+        _layer_error(predicted.per_step, [counts.work(w) for w in by_layer]), made.arena,
+        made.constants_bytes + (code or 0), code, *others(model, core_id),
     )  # fmt: skip
 
 
@@ -108,18 +127,11 @@ COLUMNS = (
 
 
 def _line(f: Figures) -> str:
-    def percent(value: float | None) -> str:
-        return "–" if value is None else f"{100 * value:+.1f} %"
-
-    ours, peer = (f.cycles, f.peer_cycles) if f.cycles is not None else (f.instructions, f.peer_instructions)
-    cells = (
-        f.model, f.core, f.stream, f"{f.instructions:,}", "–" if f.cycles is None else f"{f.cycles:,}",
-        "–" if f.cycles_per_mac is None else f"{f.cycles_per_mac:.2f}", "–" if peer is None else f"{peer:,}",
-        "–" if not peer else f"{ours / peer:.2f}", "–" if f.record_mcycles is None else f"{f.record_mcycles:g}",
-        percent(f.error), percent(f.layer_error), f"{f.arena:,}", f"{f.flash:,}",
-        "–" if f.code is None else f"{f.code:,}",
-    )  # fmt: skip
-    return _aligned(cells)
+    return _aligned((
+        f.model, f.core, f.stream, f"{f.instructions:,}", or_dash(f.cycles), or_dash(f.cycles_per_mac, ".2f"),
+        or_dash(f.peer), or_dash(f.ratio, ".2f"), or_dash(f.record_mcycles, "g"), percent(f.error),
+        percent(f.layer_error), f"{f.arena:,}", f"{f.flash:,}", or_dash(f.code),
+    ))  # fmt: skip
 
 
 def _aligned(cells: Sequence[str]) -> str:
@@ -155,9 +167,8 @@ def _overhead(found: Sequence[Figures]) -> Iterator[str]:
     for f in found:
         base = plain.get((f.model, f.core))
         if base is not None and f.stream != "off":
-            ours, theirs = (g.instructions if g.cycles is None else g.cycles for g in (f, base))
-            more = f"{100 * (ours / theirs - 1):+7.2f} %"
-            yield f"{f.model:22}  {f.core:13}  {f.stream:6}  {more}  {f.arena:,} of {base.arena:,}"
+            more = percent(f.work / base.work - 1, 2)
+            yield f"{f.model:22}  {f.core:13}  {f.stream:6}  {more:>9}  {f.arena:,} of {base.arena:,}"
 
 
 def main() -> None:

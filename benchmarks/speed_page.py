@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-PEERS: Mapping[str, Any] = tomllib.loads((Path(__file__).parent / "peers.toml").read_text())
+from cells import millions, or_dash, percent, table
+from speed import PEERS, STREAMS, Figures
+
 HEAD = f"""# Speed
 
 One inference, rows streamed, `--opt speed`, in emulators that run every instruction; `make bench` measures it again.
@@ -28,65 +28,42 @@ a board; where a core's cycles are not modelled there are instructions alone.
 """
 COLUMNS = ("model", "million cycles", "CMSIS-NN", "ratio", "record", "million instructions", "cycles per MAC", "arena",
            "its arena", "flash", "code", "predicted")  # fmt: skip
-STREAMS = ("off", "on", "push")
 
 
-def page(found: Sequence[Mapping[str, Any]]) -> str:
+def page(found: Sequence[Figures]) -> str:
     """The page as Markdown: a table for each core, and what streaming costs on those that have all three ways."""
-    cores = list(dict.fromkeys(f["core"] for f in found))
+    cores = list(dict.fromkeys(f.core for f in found))
     parts = [HEAD]
     for core in cores:
-        rows = [_row(f) for f in found if f["core"] == core and f["stream"] == "on"]
-        parts += [f"## {core}\n", *_table(COLUMNS, rows), ""]
+        rows = [_row(f) for f in found if f.core == core and f.stream == "on"]
+        parts += [f"## {core}\n", *table(COLUMNS, rows), ""]
     rows = list(_streaming(found))
     if rows:
         parts += ["## What streaming costs\n", "Work beside layer after layer, and bytes of arena.\n"]
-        parts += [*_table(("model", "core", "layer by layer", "streamed", "", "rows pushed", ""), rows), ""]
+        parts += [*table(("model", "core", "layer by layer", "streamed", "", "rows pushed", ""), rows, words=2), ""]
     return "\n".join(parts)
 
 
-def _row(f: Mapping[str, Any]) -> list[str]:
-    cycles = f["peer_cycles"] is not None
-    ours, peer = (f["cycles"], f["peer_cycles"]) if cycles else (f["instructions"], f["peer_instructions"])
+def _row(f: Figures) -> list[str]:
+    peer = millions(f.peer) + (" instr." if f.cycles is None and f.peer is not None else "")
     return [
-        f["model"], _millions(f["cycles"]), _millions(peer) + (" instr." if peer and not cycles else ""),
-        _or_dash(ours / peer if peer else None, ".2f"), _or_dash(f["record_mcycles"], "g"),
-        _millions(f["instructions"]), _or_dash(f["cycles_per_mac"], ".2f"), f"{f['arena']:,}",
-        _or_dash(f["peer_arena"], ","), f"{f['flash']:,}", _or_dash(f["code"], ","),
-        "–" if f["error"] is None else f"{100 * f['error']:+.1f} %",
+        f.model, millions(f.cycles), peer, or_dash(f.ratio, ".2f"), or_dash(f.record_mcycles, "g"),
+        millions(f.instructions), or_dash(f.cycles_per_mac, ".2f"), f"{f.arena:,}", or_dash(f.peer_arena),
+        f"{f.flash:,}", or_dash(f.code), percent(f.error),
     ]  # fmt: skip
 
 
-def _streaming(found: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+def _streaming(found: Sequence[Figures]) -> Iterator[list[str]]:
     """A row for each model and core that was measured in every way."""
-    by_way = {(f["model"], f["core"], f["stream"]): f for f in found}
-    for model, core in dict.fromkeys((f["model"], f["core"]) for f in found):
-        ways = [by_way.get((model, core, stream)) for stream in STREAMS]
-        off, *others = ways
+    by_way = {(f.model, f.core, f.stream): f for f in found}
+    for model, core in dict.fromkeys((f.model, f.core) for f in found):
+        off, *others = (by_way.get((model, core, stream)) for stream in STREAMS)
         if off is None or others[0] is None:
             continue
-        cells = [model, core, f"{off['arena']:,}"]
+        cells = [model, core, f"{off.arena:,}"]
         for other in others:
-            cells += ["–", ""] if other is None else [f"{100 * (_work(other) / _work(off) - 1):+.2f} %",
-                                                       f"{other['arena']:,}"]  # fmt: skip
+            cells += ["–", ""] if other is None else [percent(other.work / off.work - 1, 2), f"{other.arena:,}"]
         yield cells
-
-
-def _work(f: Mapping[str, Any]) -> int:
-    return f["instructions"] if f["cycles"] is None else f["cycles"]
-
-
-def _millions(value: float | None) -> str:
-    return "–" if value is None else f"{value / 1e6:.3g}"
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "–" if value is None else f"{value:{form}}"
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def main() -> None:
@@ -94,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="the documentation's page of speed")
     parser.add_argument("figures", type=Path, nargs="+", metavar="FIGURES.json")
     files: list[Path] = parser.parse_args().figures
-    print(page([f for file in files for f in json.loads(file.read_text())]), end="")
+    print(page([Figures(**f) for file in files for f in json.loads(file.read_text())]), end="")
 
 
 if __name__ == "__main__":

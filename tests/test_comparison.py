@@ -23,11 +23,8 @@ def rows(mark: str) -> list[list[str]]:
 
 def figure(ours: int, core: str = "cortex-m4", model: str = "kws_int8", cycles: bool = True) -> speed.Figures:
     """A measurement with the peers' figures of that core and model."""
-    peers, record = speed.PEERS["modelled"], speed.PEERS["record"]["mcycles"]
-    return speed.Figures(
-        model, core, "on", ours, ours if cycles else None, None, None, None, None, 0, 0, None,
-        peers["cycles"].get(core, {}).get(model), peers["instructions"].get(core, {}).get(model),
-        peers["arena"].get(model), record.get(core, {}).get(model))  # fmt: skip
+    return speed.Figures(model, core, "on", ours, ours if cycles else None, None, None, None, None, 0, 0, None,
+                         *speed.others(model, core))  # fmt: skip
 
 
 def test_every_core_and_model_is_there_and_the_others_figures_are_those_of_the_data():

@@ -23,7 +23,6 @@ from tinycomp.lower import lower
 from tinycomp.program import Program, Recipe
 from tinycomp.target import Energy
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 __all__ = ["model"]  # the fixture
 M4 = load_core("cortex-m4")
 HELD_OUT, SHAPES = 7, 16
