@@ -89,14 +89,13 @@ def settle(
         recipe = replace(recipe, opt="speed")  # what is not known cannot be weighed
     if recipe.opt == "speed" and made[0].fits:
         return made[0], _tried(made, made[0], fastest)
-    in_ram = rooms is not None and rooms.constants
-    smallest = tuple(min(row, key=lambda c: c.leaf.scratch + in_ram * c.stored) for row in rows)
+    smallest = tuple(min(row, key=lambda c: c.leaf.scratch + maker.in_ram * c.stored) for row in rows)
     if smallest == fastest:
         taken = made[0] if made[0].fits else maker.anywhere(made[0])
         return taken, _tried([taken], taken, fastest)
     least = maker.plan(smallest)
     while not _settled(recipe, made, least):
-        leaner = _leaner(made[-1], rows, in_ram)
+        leaner = _leaner(made[-1], rows, maker.in_ram)
         if leaner is None or leaner == smallest:
             break
         made.append(maker.plan(leaner))
@@ -169,6 +168,7 @@ class _Maker:
 
     def __init__(self, graph: Graph, recipe: Recipe, features: frozenset[str], rooms: regions.Rooms | None) -> None:
         self.graph, self.recipe, self.rooms = graph, recipe, rooms
+        self.in_ram = rooms is not None and rooms.constants
         wide = any(t.dtype == "int64" and t.data is None for t in graph.tensors.values())
         # vectors are faster where they do not cross a line; loads of an int64 may have to be aligned
         self.align = 16 if "mve" in features else 8 if wide else 4
@@ -204,8 +204,7 @@ class _Maker:
         self, kind: Kind, chosen: tuple[Choice, ...], model: timeline.Model, cut: list[segments.Segment]
     ) -> Plan:
         layout = lay_out(model, cut, self.align, progress_bytes(kind, cut))
-        in_ram = self.rooms is not None and self.rooms.constants
-        constants = candidates.constants_bytes(chosen, self.graph) if in_ram else 0
+        constants = candidates.constants_bytes(chosen, self.graph) if self.in_ram else 0
         return Plan(kind, chosen, model, tuple(cut), layout, layout.size, constants=constants)
 
     def _spread(self, plan: Plan, rooms: regions.Rooms | None) -> Plan:
