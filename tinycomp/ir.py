@@ -124,6 +124,11 @@ class Node:
         """The operator's name."""
         return self.attrs.op
 
+    def renamed(self, names: Mapping[str, str]) -> Node:
+        """The node with other names for some of its tensors."""
+        inputs, outputs = (tuple(names.get(n, n) for n in side) for side in (self.inputs, self.outputs))
+        return replace(self, inputs=inputs, outputs=outputs)
+
 
 @dataclass(frozen=True, eq=False)
 class State:
@@ -249,6 +254,16 @@ def pruned(graph: Graph) -> Graph:
     for node in graph.nodes:
         used.update(node.inputs, node.outputs)
     return replace(graph, tensors={name: t for name, t in graph.tensors.items() if name in used})
+
+
+def renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The graph with other names for some tensors, all at once. Of those that get one name the last one stays."""
+    tensors = {names.get(n, n): replace(t, name=names.get(n, n)) for n, t in graph.tensors.items()}
+    nodes = tuple(node.renamed(names) for node in graph.nodes)
+    inputs, outputs = (tuple(names.get(n, n) for n in side) for side in (graph.inputs, graph.outputs))
+    states = tuple(replace(s, before=names.get(s.before, s.before), after=names.get(s.after, s.after))
+                   for s in graph.states)  # fmt: skip
+    return replace(graph, tensors=tensors, nodes=nodes, inputs=inputs, outputs=outputs, states=states)
 
 
 def fresh(graph: Graph, wanted: str, taken: Iterable[str] = ()) -> str:

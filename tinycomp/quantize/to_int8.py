@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tinycomp import ops, qmath
-from tinycomp.ir import NUMPY, Array, Graph, Node, Quant, Tensor, fresh, pruned
+from tinycomp.ir import NUMPY, Array, Graph, Node, Quant, Tensor, fresh, pruned, renamed
 from tinycomp.ops.dequantize import Dequantize
 from tinycomp.ops.quantize import Quantize, quantized
 from tinycomp.quantize import weights
@@ -166,13 +166,7 @@ def _named(graph: Graph, wanted: tuple[str, ...]) -> Graph:
     """The graph whose outputs have the names that the float model's had; what is in the way gets theirs."""
     names = {made: name for made, name in zip(graph.outputs, wanted, strict=True) if made != name}
     names |= {name: made for made, name in names.items()}
-    if not names:
-        return graph
-    tensors = {names.get(n, n): replace(t, name=names.get(n, n)) for n, t in graph.tensors.items()}
-    nodes = tuple(replace(n, inputs=tuple(names.get(i, i) for i in n.inputs),
-                          outputs=tuple(names.get(o, o) for o in n.outputs)) for n in graph.nodes)  # fmt: skip
-    ends = (tuple(names.get(n, n) for n in side) for side in (graph.inputs, graph.outputs))
-    return replace(graph, tensors=tensors, nodes=nodes, inputs=next(ends), outputs=next(ends))
+    return renamed(graph, names)
 
 
 def as_inputs(graph: Graph, values: Sequence[Array]) -> list[Array]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from tinycomp.ir import Graph, Node, Quant, apply, pruned
+from tinycomp.ir import Graph, Node, Quant, apply, pruned, renamed
 from tinycomp.ops import fake_quant
 from tinycomp.ops.dequantize import Dequantize, grid
 from tinycomp.ops.fake_quant import FakeQuant
@@ -45,7 +45,8 @@ def without_pairs(graph: Graph) -> Trained:
         quants.setdefault(x, steps)
         gone.update((node.name, *(n.name for n in back)))
     names = {**label, **{name: label.get(x, x) for name, x in root.items()}}
-    return Trained(_renamed(graph, names, gone), {label.get(x, x): q for x, q in quants.items()})
+    kept = replace(graph, nodes=tuple(n for n in graph.nodes if n.name not in gone))
+    return Trained(pruned(renamed(kept, names)) if gone else graph, {label.get(x, x): q for x, q in quants.items()})
 
 
 def _pair_steps(node: Node, graph: Graph) -> Quant | None:
@@ -55,16 +56,3 @@ def _pair_steps(node: Node, graph: Graph) -> Quant | None:
     held, readers = graph.out(node), graph.consumers(node.outputs[0])
     alone = readers and held.name not in graph.results and all(isinstance(n.attrs, Dequantize) for n in readers)
     return grid(held) if alone else None
-
-
-def _renamed(graph: Graph, names: Mapping[str, str], without: set[str]) -> Graph:
-    """The graph without some nodes, and with other names for some tensors."""
-    if not without:
-        return graph
-    nodes = tuple(
-        replace(n, inputs=tuple(names.get(i, i) for i in n.inputs), outputs=tuple(names.get(o, o) for o in n.outputs))
-        for n in graph.nodes
-        if n.name not in without
-    )
-    tensors = {names.get(n, n): replace(t, name=names.get(n, n)) for n, t in graph.tensors.items()}
-    return pruned(replace(graph, tensors=tensors, nodes=nodes))

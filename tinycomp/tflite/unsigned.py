@@ -43,8 +43,8 @@ def is_unsigned(t: FileTensor) -> bool:
 
 def computes(file: File) -> bool:
     """The file is of the older scheme: some operator computes in uint8."""
-    used = ((op, i) for op in file.operators if op.builtin in ARITHMETIC for i in (*op.inputs, *op.outputs) if i >= 0)
-    return any(is_unsigned(file.tensors[i]) for _, i in used)
+    used = (i for op in file.operators if op.builtin in ARITHMETIC for i in (*op.inputs, *op.outputs) if i >= 0)
+    return any(is_unsigned(file.tensors[i]) for i in used)
 
 
 def weights(file: File) -> frozenset[int]:
@@ -95,11 +95,6 @@ def _with_end(graph: Graph, name: str) -> Graph:
     into = name in graph.inputs
     ends = (name, inner.name) if into else (inner.name, name)
     end = Node(ir.fresh(graph, f"quantize_{'input' if into else 'output'}"), Quantize(), ends[:1], ends[1:])
-    nodes = tuple(replace(n, inputs=_renamed(n.inputs, name, inner.name), outputs=_renamed(n.outputs, name, inner.name))
-                  for n in graph.nodes)  # fmt: skip
+    nodes = tuple(n.renamed({name: inner.name}) for n in graph.nodes)
     tensors = {**graph.tensors, name: outer, inner.name: inner}
     return replace(graph, tensors=tensors, nodes=(end, *nodes) if into else (*nodes, end))
-
-
-def _renamed(names: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
-    return tuple(new if name == old else name for name in names)
