@@ -6,7 +6,7 @@ Statistics are a histogram that grows as values come in, so one pass over the da
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -35,6 +35,12 @@ class Range(NamedTuple):
 
     low: float
     high: float
+
+
+def union(spans: Iterable[Range]) -> Range:
+    """The narrowest range that holds all of them, of which there is at least one."""
+    every = list(spans)
+    return Range(min(s.low for s in every), max(s.high for s in every))
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,9 +103,8 @@ def _inputs(node: Node, graph: Graph, real: Floats, at: Indices) -> Floats:
         seen = window.windows(images, (w.shape[1], w.shape[2]), a.stride, a.dilation, a.padding, 0)
         each, area = len(images) // len(real), seen.shape[1] * seen.shape[2]
         image, place = cases * each + at // area, at % area
-        taken = seen[image, place // seen.shape[2], place % seen.shape[2]].astype(
-            np.float64
-        )  # [cases, picked, kh, kw, C]
+        # [cases, picked, kh, kw, C]
+        taken = seen[image, place // seen.shape[2], place % seen.shape[2]].astype(np.float64)
         if _grouped(node):
             channels = taken.reshape(-1, w.shape[1] * w.shape[2], taken.shape[-1]).transpose(2, 0, 1)
             multiplier = w.shape[3] // taken.shape[-1]

@@ -12,7 +12,7 @@ from tinycomp.ir import Graph, Node, Quant
 from tinycomp.ops import relu
 from tinycomp.ops.relu import Relu
 from tinycomp.quantize import precision
-from tinycomp.quantize.observe import Range
+from tinycomp.quantize.observe import Range, union
 from tinycomp.quantize.precision import NUMBERS, Activations, Precision
 from tinycomp.quantize.rules import operands, rule_of
 
@@ -70,8 +70,7 @@ def _quants(
     ties = [(node.outputs[0], name) for node in nodes if _shares(node) for name in (*operands(node), *node.outputs[1:])]
     quants = dict(settled)
     for names in _groups([name for name in known if name not in settled], ties):
-        spans = [known[name] for name in names]
-        span = Range(min(r.low for r in spans), max(r.high for r in spans))
+        span = union(known[name] for name in names)
         near = {a if b in names else b for a, b in ties if (a in names) != (b in names)}
         neighbours = [settled[name] for name in sorted(near) if name in settled]
         quants.update(dict.fromkeys(names, _joined(span, neighbours, activations)))

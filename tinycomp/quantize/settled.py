@@ -7,7 +7,7 @@ holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from tinycomp.ops.relu import Relu
 from tinycomp.ops.resize_bilinear import ResizeBilinear
 from tinycomp.quantize.convert import Converted, Options, left_in_float
 from tinycomp.quantize.fit import Settings, nearest
-from tinycomp.quantize.observe import Range
+from tinycomp.quantize.observe import Range, union
 from tinycomp.quantize.precision import precisions
 from tinycomp.quantize.prepare import prepare
 from tinycomp.quantize.rules import operands, rule_of
@@ -81,7 +81,7 @@ def _followed(graph: Graph, settled: Mapping[str, Range]) -> dict[str, Range]:
     for node in reversed(graph.nodes):
         if not _clips(node) or not all(name in found for name in node.outputs):
             continue
-        span = _union(found[name] for name in node.outputs)
+        span = union(found[name] for name in node.outputs)
         alone = (n for n in operands(node) if graph.consumers(n) == (node,) and n not in graph.results)
         found = {**dict.fromkeys(alone, span), **found}
     return {name: span for name, span in found.items() if _is_activation(graph, name)}
@@ -99,7 +99,7 @@ def _output_range(node: Node, found: Mapping[str, Range]) -> Range | None:
         return reach(fixed)
     if rule is None or not all(name in found for name in operands(node)):
         return None
-    span = _union(found[name] for name in operands(node))
+    span = union(found[name] for name in operands(node))
     if rule.kind == "same":
         return span
     if isinstance(node.attrs, Relu):
@@ -112,8 +112,3 @@ def _clips(node: Node) -> bool:
     rule = rule_of(node)
     handed_on = rule is not None and rule.kind == "same" and not isinstance(node.attrs, AVERAGING)
     return handed_on or isinstance(node.attrs, Relu)
-
-
-def _union(spans: Iterable[Range]) -> Range:
-    every = list(spans)
-    return Range(min(s.low for s in every), max(s.high for s in every))

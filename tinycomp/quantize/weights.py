@@ -62,8 +62,8 @@ def _grid(w: Tensor, axis: int, rows: Floats, numbers: Numbers) -> Floats | None
     scale = np.broadcast_to(np.array(w.quant.scale), len(rows))
     steps = rows / scale[:, None]
     whole = np.rint(steps)
-    lies = bool((np.abs(steps - whole) < OFF_GRID).all()) and -numbers.top - 1 <= whole.min() <= whole.max()
-    return scale if lies and whole.max() <= numbers.top else None
+    lies = bool((np.abs(steps - whole) < OFF_GRID).all())
+    return scale if lies and -numbers.top - 1 <= whole.min() and whole.max() <= numbers.top else None
 
 
 def scales(layer: Layer, scale_x: float, scale_out: float, per_channel: bool = True) -> Floats:
