@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.support import needs_cc
 from tinycomp import build, cli, errors, frontend
 from tinycomp.ops import OPERATORS
+from tinycomp.target import load_board
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -47,6 +50,16 @@ def test_every_command_and_option_that_it_names_exists():
 @pytest.mark.parametrize("error", [e for e in vars(errors).values() if isinstance(e, type)])
 def test_every_exit_status_is_explained(error: type[errors.TinycompError]):
     assert f"\n| {error.exit_status} | " in README
+
+
+@pytest.mark.skipif(shutil.which(load_board("esp32").core.compiler) is not None, reason="its code is an estimate")
+def test_its_first_build_prints_what_it_shows(tmp_path: Path, monkeypatch):
+    ((command, shown),) = re.findall(r"^\$ tinycomp (build examples.*)\n((?:.+\n|\n)*?)\.\.\.$", README, re.MULTILINE)
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(cli.main, [*command.split(), "-o", str(tmp_path / "out")])
+    lines = [line for line in shown.splitlines() if line]
+    assert len(lines) > 5
+    assert [line for line in lines if line not in done.stdout.splitlines()] == []
 
 
 @needs_cc
