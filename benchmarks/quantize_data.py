@@ -1,10 +1,11 @@
 """Inputs like those that the reference models were made for: keywords, natural images, machine noise, gestures.
 
-Images are patches of the sample pictures of scikit-image and scikit-learn where these are installed, else smooth noise.
+Images are patches of the sample pictures of scikit-image and scikit-learn, which have to be installed for them.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module, resources
 from pathlib import Path
@@ -32,8 +33,9 @@ def patches(count: int, size: int, high: float, seed: int) -> Floats:
     rng = np.random.default_rng(seed)
     try:
         held, resize = _pictures(), import_module("skimage.transform").resize
-    except ImportError:
-        return _smooth(rng, count, size) * np.float32(high)
+    except ImportError as missing:
+        sys.exit(f"{missing.name} is missing, whose sample pictures ic and vww need: pip install scikit-image "
+                 "scikit-learn, or give --models kws,ad,magic_wand")  # fmt: skip
     made: list[Floats] = []
     for _ in range(count):
         picture = held[rng.integers(len(held))]
@@ -50,12 +52,6 @@ def _pictures() -> list[Floats]:
     found += [import_module("sklearn.datasets").load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
     colour = [np.repeat(p[..., None], 3, axis=2) if p.ndim == 2 else p[..., :3] for p in found]
     return [(p / 255).astype(np.float32) for p in colour]
-
-
-def _smooth(rng: np.random.Generator, count: int, size: int) -> Floats:
-    coarse = rng.uniform(0, 1, (count, size // 4, size // 4, 3))
-    fine = np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2)
-    return np.clip(fine + rng.normal(0, 0.05, fine.shape), 0, 1).astype(np.float32)
 
 
 def machine_noise(count: int, seed: int) -> Floats:
