@@ -58,6 +58,10 @@ class Model:
         """The labels of an output's elements, () where none are packed with the file."""
         return associated.labels(self.data if self.origin is None else self.origin, elements)
 
+    def become(self, graph: Graph) -> Model:
+        """The file that the model turns into with another graph; the labels and custom operators of its own stay."""
+        return replace(self, data=writer.write(graph), origin=self.origin or self.data)
+
 
 @dataclass(frozen=True)
 class Front:
@@ -166,7 +170,7 @@ def quantized(
         made = _without_data(model, source, request)
     else:
         made = convert(source, data.load(request.data, source, request.pixels), options, report)
-    return replace(model, data=writer.write(made.graph), origin=model.origin or model.data), made
+    return model.become(made.graph), made
 
 
 def _without_data(model: Model, source: Graph, request: Request) -> Converted:

@@ -9,6 +9,7 @@ from typing import Literal
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Access, Leaf, Taps
 from tinycomp.layout import SRAM, Layout
+from tinycomp.ops.trainable_dense import TrainableDense
 from tinycomp.rewrite import biases_of, weights_of
 
 Opt = Literal["speed", "size", "balanced"]
@@ -192,6 +193,11 @@ class Program:
     def regions(self) -> tuple[str, ...]:
         """The regions that the program uses besides SRAM."""
         return tuple(self.layout.others)
+
+    @property
+    def head(self) -> Step | None:
+        """The dense layer that learns on the board, None without one."""
+        return next((step for step in self.steps if isinstance(step.node.attrs, TrainableDense)), None)
 
     @property
     def pushed(self) -> bool:

@@ -18,7 +18,7 @@ from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Tensor
 from tinycomp.layout import SRAM
 from tinycomp.ops.base import c_type
-from tinycomp.ops.trainable_dense import TrainableDense, meaning
+from tinycomp.ops.trainable_dense import meaning
 from tinycomp.program import Data, Function, Place, Program, Register
 from tinycomp.train import on_device
 
@@ -197,7 +197,7 @@ def _states(program: Program, name: str) -> list[dict[str, Any]]:
 
 def _head(program: Program) -> dict[str, Any] | None:
     """Where the parts of a trainable head lie in the arena, None where there is none."""
-    step = next((s for s in program.steps if isinstance(s.node.attrs, TrainableDense)), None)
+    step = program.head
     at = {r.name: r.offset for r in program.registers}
     if step is None or on_device.ANSWERS not in at:
         return None

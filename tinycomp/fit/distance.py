@@ -11,7 +11,7 @@ from tinycomp.ir import Array, Graph
 from tinycomp.ops.logistic import Logistic
 from tinycomp.ops.softmax import Softmax
 from tinycomp.quantize.accuracy import real_values
-from tinycomp.quantize.calibrate import batch_size
+from tinycomp.quantize.calibrate import batch_size, stacked
 from tinycomp.quantize.observe import Floats
 from tinycomp.quantize.to_int8 import as_inputs
 
@@ -23,9 +23,9 @@ def answers(graph: Graph, inputs: Sequence[Array]) -> dict[str, Floats]:
 
     inputs: real values [cases, *shape] for each, as an integer graph's scales say; cases must be stackable.
     """
-    stacked, size = [x.reshape(-1, *x.shape[2:]) for x in inputs], batch_size(graph)
-    starts = range(0, len(stacked[0]), size)
-    parts = [interpret.run(graph, as_inputs(graph, [x[k : k + size] for x in stacked])) for k in starts]
+    together, size = stacked(inputs), batch_size(graph)
+    starts = range(0, len(together[0]), size)
+    parts = [interpret.run(graph, as_inputs(graph, [x[k : k + size] for x in together])) for k in starts]
     return {name: np.concatenate([real_values(part, name, graph) for part in parts]) for name in graph.outputs}
 
 

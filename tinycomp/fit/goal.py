@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from tinycomp import build as builder
 from tinycomp.errors import Unsupported
-from tinycomp.fit.recipe import written
 from tinycomp.frontend import Model
 from tinycomp.quantize.convert import Converted
 from tinycomp.rewrite import WEIGHTED
@@ -54,7 +53,7 @@ class Made:
 
 def made(converted: Converted, source: Model, options: builder.Options) -> Made:
     """Compile a quantized model and add up what it costs."""
-    model = written(source, converted)
+    model = source.become(converted.graph)
     build = builder.compile_model(model, options, converted)
     graph, r = reader.read(model.data, model.name), build.report
     constants = {t.name: t for n in graph.nodes if isinstance(n.attrs, WEIGHTED) for t in graph.ins(n)[1:]}

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinycomp.ir import Array, Graph, Node
 from tinycomp.quantize import reconstruct, sample, weights
-from tinycomp.quantize.calibrate import batch_size
+from tinycomp.quantize.calibrate import batch_size, stacked
 from tinycomp.quantize.observe import Floats
 from tinycomp.quantize.values import Values
 from tinycomp.rules.groups import Cluster, Groups, clusters
@@ -68,7 +68,7 @@ def orders(graph: Graph, found: Groups, inputs: Sequence[Array]) -> list[Order]:
 
     inputs: [cases, *shape] for each. What only graph outputs or unknown operators read is pinned and has none.
     """
-    values, size = Values.of(graph, len(inputs[0]), [x.reshape(-1, *x.shape[2:]) for x in inputs]), batch_size(graph)
+    values, size = Values.of(graph, len(inputs[0]), stacked(inputs)), batch_size(graph)
     made: dict[str, list[_Reader]] = {n.inputs[0]: [] for n in graph.nodes if n.inputs}
     for node in graph.nodes:
         out = values.run(node, size)

@@ -26,7 +26,6 @@ from tinycomp.quantize.precision import NUMBERS, Precision
 from tinycomp.quantize.prepare import prepare
 from tinycomp.rewrite import WEIGHTED
 from tinycomp.rules.groups import groups, keep_only
-from tinycomp.tflite import writer
 from tinycomp.train.distil import Settings, train
 
 Scheme = Literal["int8", "int4", "int4, depthwise int8"]
@@ -143,12 +142,7 @@ def carried_out(model: Model, source: Graph, data: Data, recipe: Recipe) -> tupl
             raise BadInput(f"was made for another {what} (SHA-256 {wanted[:12]}…, this one has {given[:12]}…)",
                            where="the recipe", fix=f"give the {what} that `tinycomp fit` was given")  # fmt: skip
     converted = quantized(student(source, data, recipe), data, recipe)
-    return written(model, converted), converted
-
-
-def written(model: Model, converted: Converted) -> Model:
-    """The file that the model has become; the labels and operators of the one that it was made of stay with it."""
-    return replace(model, data=writer.write(converted.graph), origin=model.origin or model.data)
+    return model.become(converted.graph), converted
 
 
 def widths(graph: Graph) -> dict[str, int]:

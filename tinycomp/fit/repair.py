@@ -18,7 +18,7 @@ from tinycomp.ir import Array, Graph, Node, Tensor
 from tinycomp.ops.base import clamp_real
 from tinycomp.ops.conv2d import Conv2D
 from tinycomp.quantize import reconstruct, sample, weights
-from tinycomp.quantize.calibrate import batch_size
+from tinycomp.quantize.calibrate import batch_size, stacked
 from tinycomp.quantize.rules import rule_of
 from tinycomp.quantize.values import Values
 from tinycomp.rules.groups import store
@@ -47,8 +47,8 @@ class Teacher:
     @classmethod
     def of(cls, graph: Graph, inputs: Sequence[Array]) -> Teacher:
         """Run the graph. inputs: [cases, *shape] for each; cases must be stackable."""
-        stacked = [x.reshape(-1, *x.shape[2:]) for x in inputs]
-        values, size = Values.of(graph, len(inputs[0]), stacked), batch_size(graph)
+        together = stacked(inputs)
+        values, size = Values.of(graph, len(inputs[0]), together), batch_size(graph)
         wanted: dict[str, Array] = {}
         for node in graph.nodes:
             if is_layer(node, graph):
@@ -57,7 +57,7 @@ class Teacher:
                 values.store(node, (clamp_real(wanted[node.name], attrs.activation),))
             else:
                 values.store(node, values.run(node, size))
-        return cls(graph, stacked, len(inputs[0]), wanted)
+        return cls(graph, together, len(inputs[0]), wanted)
 
 
 def repair(student: Graph, teacher: Teacher, keep: Kept, effort: Effort) -> Graph:

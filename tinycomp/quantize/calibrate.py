@@ -59,12 +59,12 @@ def batches(graph: Graph, inputs: Sequence[Array]) -> Iterator[Batch]:
     size = batch_size(graph) if stackable(graph, inputs) else 1
     for start in range(0, len(inputs[0]), size):
         part = [x[start : start + size] for x in inputs]
-        yield Batch([_stacked(x) for x in part], len(part[0]))
+        yield Batch(stacked(part), len(part[0]))
 
 
-def _stacked(x: Array) -> Array:
-    """[cases, n, …] to [cases · n, …]; a scalar input stays one."""
-    return x.reshape(-1, *x.shape[2:]) if x.ndim > 1 else x.reshape(x.shape[1:])
+def stacked(inputs: Sequence[Array]) -> list[Array]:
+    """Inputs [cases, n, …] as a graph takes them, [cases · n, …]; a scalar input stays one."""
+    return [x.reshape(-1, *x.shape[2:]) if x.ndim > 1 else x.reshape(x.shape[1:]) for x in inputs]
 
 
 def stackable(graph: Graph, inputs: Sequence[Array]) -> bool:
@@ -76,7 +76,7 @@ def stackable(graph: Graph, inputs: Sequence[Array]) -> bool:
         return False
     cuts = (slice(0, 1), slice(1, 2), slice(0, 2))
     with np.errstate(over="ignore", invalid="ignore"):
-        one, two, both = (interpret.run(graph, [_stacked(x[k]) for x in inputs], keep=True) for k in cuts)
+        one, two, both = (interpret.run(graph, stacked([x[k] for x in inputs]), keep=True) for k in cuts)
     return all(
         one[name].ndim > 0
         and both[name].shape == (2 * one[name].shape[0], *one[name].shape[1:])

@@ -13,7 +13,7 @@ from tinycomp.ops.base import clamp_real
 from tinycomp.ops.conv2d import Conv2D
 from tinycomp.ops.fully_connected import FullyConnected
 from tinycomp.quantize import reconstruct, sample, weights
-from tinycomp.quantize.calibrate import Progress, batch_size
+from tinycomp.quantize.calibrate import Progress, batch_size, stacked
 from tinycomp.quantize.observe import Floats
 from tinycomp.quantize.precision import INT8, Precision
 from tinycomp.quantize.reconstruct import Moments
@@ -90,9 +90,9 @@ def _walk(
     """Layer by layer its name and its integers, and those of another precision where there is one."""
     quantized = to_int8(graph, scheme, {})
     cases, size = len(inputs[0]), batch_size(graph)
-    stacked = [x.reshape(-1, *x.shape[2:]) for x in inputs]
-    floats = Values.of(graph, cases, stacked)
-    integers = Values.of(quantized, cases, as_inputs(quantized, stacked))
+    together = stacked(inputs)
+    floats = Values.of(graph, cases, together)
+    integers = Values.of(quantized, cases, as_inputs(quantized, together))
     sources = {n.name: n for n in graph.nodes}
     for done, node in enumerate(quantized.nodes):
         source, now = sources.get(node.name), quantized

@@ -78,7 +78,7 @@ def collect(model: Model, front: Front, program: Program, board: Board, budget: 
 
 def _head(program: Program) -> dict[str, int] | None:
     """The sizes of a head that learns: its weights and biases, and all that it holds in the arena. None without one."""
-    step = next((s for s in program.steps if isinstance(s.node.attrs, TrainableDense)), None)
+    step = program.head
     if step is None:
         return None
     weights, biases = program.graph.ins(step.node)[1:]

@@ -16,7 +16,7 @@ import numpy as np
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Graph, Node, pruned
 from tinycomp.quantize.accuracy import logits_of
-from tinycomp.quantize.calibrate import calibrate, stackable
+from tinycomp.quantize.calibrate import calibrate, stackable, stacked
 from tinycomp.quantize.convert import Report
 from tinycomp.quantize.data import Data
 from tinycomp.quantize.observe import ranges
@@ -146,9 +146,9 @@ class _Training:
         order = self.rng.permutation(len(data)).tolist()
         held = max(1, round(settings.held_out * len(data)))
         self.data = data.part(order[held:])
-        self.inputs = _flat(self.data)
+        self.inputs = stacked(self.data.inputs)
         self.spread = [x.std(axis=0, keepdims=True) if x.dtype.kind == "f" else x[:1] for x in self.inputs]
-        self.judge_inputs = _flat(data.part(order[:held]))
+        self.judge_inputs = stacked(data.part(order[:held]).inputs)
         self.wanted = _answers(self.teacher, {}, self.judge_inputs, None)
         answers = zip(teacher.outputs, self.wanted, strict=True)
         self.losses = [_loss(teacher, name, w, settings.temperature) for name, w in answers]
@@ -225,11 +225,6 @@ class _Training:
         few = tuple(x[:CALIBRATED_ON] for x in self.data.inputs)
         quants = scheme(now, ranges(calibrate(now, few), "minmax")).quants
         return Rounding({name: q for name, q in quants.items() if name not in now.inputs})
-
-
-def _flat(data: Data) -> list[Reals]:
-    """Cases along the leading axis, as graphs take them."""
-    return [cast(Reals, x.reshape(-1, *x.shape[2:])) for x in data.inputs]
 
 
 def _answers(
