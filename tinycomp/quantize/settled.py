@@ -77,13 +77,15 @@ def _followed(graph: Graph, settled: Mapping[str, Range]) -> dict[str, Range]:
     for node in graph.nodes:
         span = _output_range(node, found)
         if span is not None:
-            found = {**dict.fromkeys(node.outputs, span), **found}
+            for name in node.outputs:
+                found.setdefault(name, span)
     for node in reversed(graph.nodes):
         if not _clips(node) or not all(name in found for name in node.outputs):
             continue
         span = union(found[name] for name in node.outputs)
-        alone = (n for n in operands(node) if graph.consumers(n) == (node,) and n not in graph.results)
-        found = {**dict.fromkeys(alone, span), **found}
+        for name in operands(node):
+            if graph.consumers(name) == (node,) and name not in graph.results:
+                found.setdefault(name, span)
     return {name: span for name, span in found.items() if _is_activation(graph, name)}
 
 
