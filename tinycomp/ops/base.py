@@ -10,7 +10,7 @@ import numpy as np
 
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Edit, Graph, Node, Tensor
-from tinycomp.kernel import Access, Const, Kernel
+from tinycomp.kernel import Access, Const, Kernel, whole
 
 Shape = tuple[int, ...]
 ACTIVATIONS = ("none", "relu", "relu_n1_to_1", "relu6", "tanh", "sign_bit")
@@ -158,6 +158,11 @@ def c_type(t: Tensor) -> str:
     """The C type of a tensor's elements."""
     names = {"float32": "float", "bool": "uint8_t", "int4": "int8_t"}
     return names.get(t.dtype, f"{t.dtype}_t")
+
+
+def whole_access(node: Node, graph: Graph) -> Access:
+    """Everything at once: every operand that is no constant, whole."""
+    return whole(len(graph.activations(node)))
 
 
 class Sources(NamedTuple):

@@ -16,9 +16,20 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.errors import BadInput
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
-from tinycomp.kernel import Access, Kernel, Leaf, Param, whole
+from tinycomp.kernel import Kernel, Leaf, Param
 from tinycomp.ops import binary, int16, unary
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, require_dtype, sources
+from tinycomp.ops.base import (
+    Codec,
+    Operator,
+    Parsed,
+    Shape,
+    Source,
+    Written,
+    c_type,
+    require_dtype,
+    sources,
+    whole_access,
+)
 
 
 @dataclass(frozen=True)
@@ -99,10 +110,6 @@ def _multiplier(x: Tensor, y: Tensor, out: Tensor) -> qmath.Multiplier:
     return qmath.quantize_multiplier(x.scale * y.scale / out.scale)
 
 
-def _access(node: Node, graph: Graph) -> Access:
-    return whole(len(graph.activations(node)))
-
-
 def _lower(node: Node, graph: Graph) -> Leaf:
     """loops: how the batches are numbered, (times, matrices of x, matrices of y) each. Steps are in elements."""
     a, (x, y), out = attrs(node), graph.ins(node), graph.out(node)
@@ -134,7 +141,7 @@ OPERATOR = Operator(
     codecs=(Codec("BATCH_MATMUL", "BatchMatMulOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
-    access=_access,
+    access=whole_access,
     kernels=(
         Kernel("portable", _lower, binary.is_int8, helpers=("requantize", "clamp_int8")),
         Kernel("int16", _lower, int16.is_int16, helpers=("requantize_wide", "clamp_int16")),

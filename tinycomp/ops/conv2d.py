@@ -13,8 +13,8 @@ import numpy as np
 
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Array, Attrs, DType, Graph, Node
-from tinycomp.kernel import Access, Const, Kernel, Leaf, Taps, restricted
+from tinycomp.ir import Array, DType, Graph, Node
+from tinycomp.kernel import Const, Kernel, Leaf, restricted
 from tinycomp.ops import (
     conv2d_blocks,
     conv2d_dsp,
@@ -45,14 +45,10 @@ from tinycomp.ops.base import (
 
 
 @dataclass(frozen=True)
-class Conv2D(Attrs):
-    """stride and dilation as (height, width), padding as (top, bottom, left, right)."""
+class Conv2D(window.Convolution):
+    """As every convolution."""
 
     op: ClassVar[str] = "conv2d"
-    stride: window.Pair = (1, 1)
-    dilation: window.Pair = (1, 1)
-    padding: window.Padding = (0, 0, 0, 0)
-    activation: str = "none"
 
 
 def attrs(node: Node) -> Conv2D:
@@ -96,11 +92,10 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     requant.require_weights(f"{node.name} (conv2d)", x, w, b, graph.out(node), axis=0)
     if x.dtype == "int16":
         int16.require_weighted(node, graph, 0, int16.rounding(b), narrow=True)
-    if wide_weights.is_wide(node, graph):
-        wide_weights.require_span(f"{node.name} (conv2d)", w)
-        if x.shape[3] != w.shape[3]:
-            raise Unsupported("has groups of channels and weights of uint8", where=f"{node.name} (conv2d)",
-                              fix="export the model as full-integer int8")  # fmt: skip
+    wide_weights.require_span(node, graph)
+    if wide_weights.is_wide(node, graph) and x.shape[3] != w.shape[3]:
+        raise Unsupported("has groups of channels and weights of uint8", where=f"{node.name} (conv2d)",
+                          fix="export the model as full-integer int8")  # fmt: skip
     top, bottom, left, right = a.padding
     h = window.output_size(x.shape[1], w.shape[1], a.stride[0], a.dilation[0], top, bottom)
     wide = window.output_size(x.shape[2], w.shape[2], a.stride[1], a.dilation[1], left, right)
@@ -125,16 +120,6 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
         return (clamp_real((acc + b.astype(np.float32)).astype(np.float32), a.activation),)
     m = requant.channel_multipliers(xt, wt, out, acc.shape[-1])
     return (requant.finish(acc.astype(np.int64) + b.astype(np.int64), m, out, a.activation, int16.rounding(bt)),)
-
-
-def _taps(node: Node, graph: Graph) -> Taps:
-    a, w = attrs(node), graph.ins(node)[1]
-    return Taps(w.shape[1], a.stride[0], a.dilation[0], a.padding[0])
-
-
-def _access(node: Node, graph: Graph) -> Access:
-    x = graph.ins(node)[0]
-    return images.access(node, graph, _taps(node, graph), 0 if x.dtype == "float32" else x.zero_point & 0xFF)
 
 
 def _macs(node: Node, graph: Graph) -> int:
@@ -242,7 +227,7 @@ OPERATOR = Operator(
     codecs=(Codec("CONV_2D", "Conv2DOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
-    access=_access,
+    access=images.convolution,
     kernels=(
         *restricted(_INT8, _is_int8),
         *conv2d_int4.rows(_walk),
@@ -250,6 +235,6 @@ OPERATOR = Operator(
         Kernel("wide_weights", _lower_wide, wide_weights.is_wide, helpers=wide_weights.HELPERS),
         Kernel("float", _lower, lambda n, g: g.ins(n)[0].dtype == "float32"),
     ),
-    expand=images.apart(_taps),
+    expand=images.apart(window.taps),
     macs=_macs,
 )

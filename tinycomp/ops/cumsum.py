@@ -16,10 +16,10 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
-from tinycomp.kernel import Access, Kernel, Leaf, Param, whole
+from tinycomp.kernel import Kernel, Leaf, Param
 from tinycomp.ops import add_n, unary
 from tinycomp.ops.axes import axis_of, integers
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, require_dtype
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, require_dtype, whole_access
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,6 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (qmath.wrap32(made.astype(np.int64)).astype(np.int32),)
 
 
-def _access(node: Node, graph: Graph) -> Access:
-    return whole()
-
-
 def _lower(node: Node, graph: Graph) -> Leaf:
     """outer, depth, inner: elements before, along and behind the axis."""
     a, (x,), out = attrs(node), graph.ins(node), graph.out(node)
@@ -89,7 +85,7 @@ OPERATOR = Operator(
     codecs=(Codec("CUMSUM", "CumsumOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
-    access=_access,
+    access=whole_access,
     kernels=(
         Kernel("portable", _lower, unary.is_byte, helpers=("requantize", "clamp_int8")),
         Kernel("plain", _lower, lambda node, graph: not unary.is_byte(node, graph)),

@@ -29,8 +29,8 @@ import numpy as np
 
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
-from tinycomp.kernel import Access, Kernel, Leaf, Param, whole
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, sources
+from tinycomp.kernel import Kernel, Leaf, Param
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, sources, whole_access
 
 OPTION = "--custom-op"
 TEMPLATE, PYTHON = ".c.j2", ".py"
@@ -66,7 +66,7 @@ class Definition:
             return Parsed(Custom(self, bytes(source.options.get(OPTIONS, b""))), inputs)
 
         kernel = Kernel(re.sub(r"[^a-z0-9]+", "_", self.name.lower()), _lower)
-        return Operator(Custom, (Codec("CUSTOM", None, read, _write, self.name),), _infer, _reference, _access,
+        return Operator(Custom, (Codec("CUSTOM", None, read, _write, self.name),), _infer, _reference, whole_access,
                         (kernel,))  # fmt: skip
 
     def call(self, what: str, function: Function, *arguments: object) -> Any:
@@ -184,10 +184,6 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
         raise a.definition.fault(f"reference returned {made.dtype}{list(made.shape)}; infer says "
                                  f"{out.dtype}{list(out.shape)}")  # fmt: skip
     return (made,)
-
-
-def _access(node: Node, graph: Graph) -> Access:
-    return whole(len(graph.activations(node)))
 
 
 def _lower(node: Node, graph: Graph) -> Leaf:

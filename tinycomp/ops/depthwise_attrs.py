@@ -6,21 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from tinycomp import qmath
-from tinycomp.ir import Attrs, Graph, Node, Tensor
+from tinycomp.ir import Graph, Node, Tensor
 from tinycomp.ops import window
 
 SUM_BYTES = 4  # of a running sum in scratch
 
 
 @dataclass(frozen=True)
-class DepthwiseConv2D(Attrs):
-    """stride and dilation as (height, width), padding as (top, bottom, left, right)."""
+class DepthwiseConv2D(window.Convolution):
+    """As every convolution."""
 
     op: ClassVar[str] = "depthwise_conv2d"
-    stride: window.Pair = (1, 1)
-    dilation: window.Pair = (1, 1)
-    padding: window.Padding = (0, 0, 0, 0)
-    activation: str = "none"
 
 
 def attrs(node: Node) -> DepthwiseConv2D:

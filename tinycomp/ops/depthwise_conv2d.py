@@ -72,8 +72,7 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     requant.require_weights(_where(node), x, w, b, graph.out(node), axis=3)
     if x.dtype == "int16":
         int16.require_weighted(node, graph, 3, int16.rounding(b))
-    if wide_weights.is_wide(node, graph):
-        wide_weights.require_span(_where(node), w)
+    wide_weights.require_span(node, graph)
     size = (x.shape[1], x.shape[2])
     rows, columns = window.positions(_where(node), size, kernel_size(w), a.stride, a.dilation, a.padding)
     return (((x.shape[0], rows, columns, w.shape[3]), x.dtype),)
@@ -98,16 +97,8 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (requant.finish(acc, m, out, a.activation, int16.rounding(bt)),)
 
 
-def _taps(node: Node, graph: Graph) -> Taps:
-    a, w = attrs(node), graph.ins(node)[1]
-    return Taps(w.shape[1], a.stride[0], a.dilation[0], a.padding[0])
-
-
 def _access(node: Node, graph: Graph) -> Access:
-    x = graph.ins(node)[0]
-    if reduces(node, graph):
-        return Access("reduce", (Taps(),))
-    return images.access(node, graph, _taps(node, graph), 0 if x.dtype == "float32" else x.zero_point & 0xFF)
+    return Access("reduce", (Taps(),)) if reduces(node, graph) else images.convolution(node, graph)
 
 
 def _macs(node: Node, graph: Graph) -> int:
@@ -122,6 +113,6 @@ OPERATOR = Operator(
     reference=_reference,
     access=_access,
     kernels=(*depthwise_mve.KERNELS, *depthwise_dsp.KERNELS, *depthwise_portable.KERNELS),
-    expand=images.apart(_taps),
+    expand=images.apart(window.taps),
     macs=_macs,
 )

@@ -82,8 +82,7 @@ def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     requant.require_weights(_where(node), x, w, b, graph.out(node), axis=0)
     if x.dtype == "int16":
         int16.require_weighted(node, graph, 0, _rounding(node, graph))
-    if wide_weights.is_wide(node, graph):
-        wide_weights.require_span(_where(node), w)
+    wide_weights.require_span(node, graph)
     return ((_shape(x.shape, w, a), x.dtype),)
 
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from tinycomp.errors import BadInput
 from tinycomp.ir import ITEM_BYTES, Array, Attrs, DType, Graph, Node, Tensor
-from tinycomp.kernel import Access, Const, Kernel, Leaf, Param, whole
+from tinycomp.kernel import Access, Const, Kernel, Leaf, Param
 from tinycomp.ops import moves
 from tinycomp.ops.axes import axis_of
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, whole_access
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def fixed(node: Node, graph: Graph) -> bool:
 
 
 def _access(node: Node, graph: Graph) -> Access:
-    return moves.access(_reference)(node, graph) if fixed(node, graph) else whole(len(graph.activations(node)))
+    return moves.access(_reference)(node, graph) if fixed(node, graph) else whole_access(node, graph)
 
 
 def _lower(node: Node, graph: Graph) -> Leaf:

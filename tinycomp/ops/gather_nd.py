@@ -17,9 +17,9 @@ import numpy as np
 
 from tinycomp.errors import BadInput
 from tinycomp.ir import ITEM_BYTES, Array, Attrs, DType, Graph, Node
-from tinycomp.kernel import Access, Kernel, Leaf, Param, whole
+from tinycomp.kernel import Access, Kernel, Leaf, Param
 from tinycomp.ops import gather, moves, unary
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, c_type, sources
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, c_type, sources, whole_access
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
 
 def _access(node: Node, graph: Graph) -> Access:
     fixed = gather.fixed(node, graph)
-    return moves.access(_reference)(node, graph) if fixed else whole(len(graph.activations(node)))
+    return moves.access(_reference)(node, graph) if fixed else whole_access(node, graph)
 
 
 def _lower(node: Node, graph: Graph) -> Leaf:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from tinycomp.errors import Unsupported
 from tinycomp.ir import Edit, Graph, Node, Tensor, fresh
 from tinycomp.kernel import Access, Taps
+from tinycomp.ops import window
 from tinycomp.ops.concatenation import Concatenation
 from tinycomp.ops.strided_slice import StridedSlice
 
@@ -32,6 +33,12 @@ def access(node: Node, graph: Graph, taps: Taps, pad: int | None) -> Access:
         raise Unsupported(f"its windows reach from one of {x.shape[0]} images of {x.name!r} into the next",
                           where=f"{node.name} ({node.op})", fix="export the model with a batch of 1")  # fmt: skip
     return Access("window", (taps,), pad)
+
+
+def convolution(node: Node, graph: Graph) -> Access:
+    """The rows of a convolution's window, rows of padding filled with the zero point. Raises as `access`."""
+    x = graph.ins(node)[0]
+    return access(node, graph, window.taps(node, graph), 0 if x.dtype == "float32" else x.zero_point & 0xFF)
 
 
 def apart(walk: Walk) -> Callable[[Node, Graph], Edit | None]:

@@ -22,7 +22,7 @@ import numpy as np
 from tinycomp import qmath, qmath_int16
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import Array, Attrs, DType, Graph, Node, Tensor
-from tinycomp.kernel import Access, Const, Kernel, Leaf, rowwise
+from tinycomp.kernel import Const, Kernel, Leaf
 from tinycomp.ops import requant, unary
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written
 from tinycomp.qmath import Int64, Multiplier
@@ -214,14 +214,6 @@ def _q15(values: Int64) -> Int64:
     return np.clip(values, -32768, 32767)
 
 
-def _access(node: Node, graph: Graph) -> Access:
-    return rowwise()
-
-
-def _is_int8(node: Node, graph: Graph) -> bool:
-    return graph.ins(node)[0].dtype == "int8"
-
-
 def _lower(node: Node, graph: Graph) -> Leaf:
     """Weights [4 gates][units][inner + units]: a unit's products read straight on. Biases [4][units][2]."""
     ins, products = graph.ins(node), _products(node, graph)
@@ -266,11 +258,14 @@ OPERATOR = Operator(
     codecs=(Codec("UNIDIRECTIONAL_SEQUENCE_LSTM", "UnidirectionalSequenceLSTMOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
-    access=_access,
+    access=unary.access,
     kernels=(
-        Kernel("float", _lower_float, lambda node, graph: not _is_int8(node, graph)),
+        Kernel("float", _lower_float, unary.is_float),
         Kernel(
-            "portable", _lower, _is_int8, helpers=("requantize", "clamp_int16", "clamp_int8", "sigmoid_q15", "tanh_q15")
+            "portable",
+            _lower,
+            unary.is_byte,
+            helpers=("requantize", "clamp_int16", "clamp_int8", "sigmoid_q15", "tanh_q15"),
         ),
     ),
     carries=((HIDDEN, 1), (CELL, 2)),

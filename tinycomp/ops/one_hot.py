@@ -14,10 +14,10 @@ import numpy as np
 
 from tinycomp.errors import BadInput
 from tinycomp.ir import ITEM_BYTES, Array, Attrs, DType, Graph, Node
-from tinycomp.kernel import Access, Kernel, Leaf, Param, whole
+from tinycomp.kernel import Kernel, Leaf, Param
 from tinycomp.ops import gather
 from tinycomp.ops.axes import axis_of, integers
-from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, sources
+from tinycomp.ops.base import Codec, Operator, Parsed, Shape, Source, Written, c_type, sources, whole_access
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,6 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (np.where(np.expand_dims(indices, a.axis) == along, on.reshape(()), off.reshape(())),)
 
 
-def _access(node: Node, graph: Graph) -> Access:
-    return whole(len(graph.activations(node)))
-
-
 def _lower(node: Node, graph: Graph) -> Leaf:
     """outer, inner: indices before and behind the axis. Values are moved as bytes, whatever their dtype."""
     a, (indices, on, _) = attrs(node), graph.ins(node)
@@ -84,6 +80,6 @@ OPERATOR = Operator(
     codecs=(Codec("ONE_HOT", "OneHotOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
-    access=_access,
+    access=whole_access,
     kernels=(Kernel("portable", _lower),),
 )

@@ -25,8 +25,8 @@ BUILTINS = {"sum": "SUM", "prod": "REDUCE_PROD", "max": "REDUCE_MAX", "min": "RE
             "all": "REDUCE_ALL"}  # fmt: skip
 NUMERIC: tuple[DType, ...] = ("int8", "float32", "int32")
 DTYPES: dict[str, tuple[DType, ...]] = {
-    "prod": ("int32", "int64", "float32"), "max": (*NUMERIC, "int16"), "min": (*NUMERIC, "int16"), "any": ("bool",),
-    "all": ("bool",),
+    "sum": NUMERIC, "prod": ("int32", "int64", "float32"), "max": (*NUMERIC, "int16"), "min": (*NUMERIC, "int16"),
+    "any": ("bool",), "all": ("bool",),
 }  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def _codec(function: str) -> Codec:
 
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     x, out, a = graph.ins(node)[0], graph.out(node), attrs(node)
-    require_dtype(node, graph, [(d, d) for d in DTYPES.get(a.function, NUMERIC)])
+    require_dtype(node, graph, [(d, d) for d in DTYPES[a.function]])
     if any(not 0 <= i < len(x.shape) for i in a.axes):
         raise BadInput(f"axes {list(a.axes)} of {x.name!r} {list(x.shape)}", where=f"{node.name} (reduce)",
                        fix="export the model again")  # fmt: skip

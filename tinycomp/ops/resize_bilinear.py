@@ -15,9 +15,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from tinycomp.ir import NUMPY, Array, DType, Graph, Node
-from tinycomp.kernel import Access, Kernel, Leaf, Param, whole
+from tinycomp.kernel import Kernel, Leaf, Param
 from tinycomp.ops import moves, resize_nearest, unary
-from tinycomp.ops.base import Operator, Shape, c_type, require_dtype
+from tinycomp.ops.base import Operator, Shape, c_type, require_dtype, whole_access
 from tinycomp.ops.resize_nearest import Resize
 
 ONE = 1024  # a whole pixel in fixed point
@@ -83,10 +83,6 @@ def _reference(node: Node, graph: Graph, args: Sequence[Array]) -> tuple[Array, 
     return (rounded.astype(NUMPY[graph.out(node).dtype]),)
 
 
-def _access(node: Node, graph: Graph) -> Access:
-    return whole()
-
-
 def _lower(node: Node, graph: Graph) -> Leaf:
     """step: from one pixel of the output to the next. start: where the first one lies, of integers."""
     a, (x,), real = resize_nearest.attrs(node), graph.ins(node), unary.is_float(node, graph)
@@ -105,6 +101,6 @@ OPERATOR = Operator(
     codecs=(resize_nearest.codec("RESIZE_BILINEAR", "ResizeBilinearOptions", ResizeBilinear),),
     infer=_infer,
     reference=_reference,
-    access=_access,
+    access=whole_access,
     kernels=(Kernel("portable", _lower),),
 )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tinycomp import qmath
 from tinycomp.errors import BadInput, Unsupported
 from tinycomp.ir import NUMPY, Array, Attrs, DType, Graph, Node, Tensor
-from tinycomp.kernel import Access, Const, Kernel, Leaf, rowwise
+from tinycomp.kernel import Const, Kernel, Leaf
 from tinycomp.ops import requant, unary
 from tinycomp.ops.base import ACTIVATIONS, Codec, Operator, Parsed, Shape, Source, Written, c_type, clamp_real
 from tinycomp.qmath import Int64, Multiplier
@@ -149,14 +149,6 @@ def _units(node: Node, products: NDArray[_Number]) -> NDArray[_Number]:
     return filters.reshape(len(products), -1, attrs(node).rank).sum(axis=2, dtype=products.dtype)
 
 
-def _access(node: Node, graph: Graph) -> Access:
-    return rowwise()
-
-
-def _is_int8(node: Node, graph: Graph) -> bool:
-    return graph.ins(node)[0].dtype == "int8"
-
-
 def _sizes(node: Node, graph: Graph) -> dict[str, int]:
     _, feature, time, _, _ = graph.ins(node)
     rank = attrs(node).rank
@@ -195,10 +187,10 @@ OPERATOR = Operator(
     codecs=(Codec("SVDF", "SVDFOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
-    access=_access,
+    access=unary.access,
     kernels=(
-        Kernel("float", _lower_float, lambda node, graph: not _is_int8(node, graph)),
-        Kernel("portable", _lower, _is_int8, helpers=("requantize", "clamp_int16", "clamp_int8")),
+        Kernel("float", _lower_float, unary.is_float),
+        Kernel("portable", _lower, unary.is_byte, helpers=("requantize", "clamp_int16", "clamp_int8")),
     ),
     carries=((MEMORY, 1),),
     macs=_macs,

@@ -17,7 +17,7 @@ import numpy as np
 from tinycomp import qmath
 from tinycomp.errors import BadInput
 from tinycomp.ir import Array, Attrs, DType, Graph, Node
-from tinycomp.kernel import Access, Const, Kernel, Leaf, Param, whole
+from tinycomp.kernel import Const, Kernel, Leaf, Param
 from tinycomp.ops import hybrid, int16, requant, unary, window
 from tinycomp.ops.base import (
     ACTIVATIONS,
@@ -30,6 +30,7 @@ from tinycomp.ops.base import (
     c_type,
     clamp_real,
     require_dtype,
+    whole_access,
 )
 
 
@@ -77,7 +78,7 @@ def _write(node: Node, graph: Graph) -> Written:
 def _infer(node: Node, graph: Graph) -> tuple[tuple[Shape, DType], ...]:
     """Raises Unsupported for dtypes and quantization without a kernel, BadInput where channels do not agree."""
     a, (x, w, b), where = attrs(node), graph.ins(node), f"{node.name} ({node.op})"
-    require_dtype(node, graph, [dtypes for dtypes in requant.WEIGHTED if "int4" not in dtypes])
+    require_dtype(node, graph, [dtypes for dtypes in requant.WEIGHTED if dtypes[1] in ("int8", "float32")])
     if x.shape[3] != w.shape[3]:
         raise BadInput(f"input {x.name!r} {list(x.shape)} and weights {w.name!r} {list(w.shape)} have different "
                        "channels", where=where, fix="export the model again")  # fmt: skip
@@ -115,10 +116,6 @@ def _spread(products: unary.Float64, a: TransposeConv) -> unary.Float64:
     return made[:, top : top + a.size[0], left : left + a.size[1]]
 
 
-def _access(node: Node, graph: Graph) -> Access:
-    return whole()
-
-
 def _lower(node: Node, graph: Graph) -> Leaf:
     """Weights stay as in the file, [O][kh][kw][C]: the C products of a tap are contiguous, as in the input."""
     a, (x, w, b), out = attrs(node), graph.ins(node), graph.out(node)
@@ -150,18 +147,14 @@ def _macs(node: Node, graph: Graph) -> int:
     return x.elements * w.elements // w.shape[3]
 
 
-def _is_int8(node: Node, graph: Graph) -> bool:
-    return graph.ins(node)[0].dtype == "int8"
-
-
 OPERATOR = Operator(
     attrs=TransposeConv,
     codecs=(Codec("TRANSPOSE_CONV", "TransposeConvOptions", _read, _write),),
     infer=_infer,
     reference=_reference,
-    access=_access,
+    access=whole_access,
     kernels=(
-        Kernel("portable", _lower, _is_int8, helpers=("requantize", "clamp_int8")),
+        Kernel("portable", _lower, unary.is_byte, helpers=("requantize", "clamp_int8")),
         Kernel("int16", _lower, int16.is_int16, helpers=int16.HELPERS),
         Kernel("float", _lower, unary.is_float),
     ),

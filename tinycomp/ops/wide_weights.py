@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Array, Graph, Node, Tensor
+from tinycomp.ir import Array, Graph, Node
 from tinycomp.kernel import Const, Leaf, Param
 from tinycomp.ops import requant
 
@@ -29,13 +29,16 @@ def is_wide(node: Node, graph: Graph) -> bool:
     return (x.dtype, w.dtype) == ("int8", "int16")
 
 
-def require_span(where: str, weights: Tensor) -> None:
-    """Raise BadInput where the weights, and the 0 that a rewrite may make of one, do not lie within 255."""
+def require_span(node: Node, graph: Graph) -> None:
+    """Raise BadInput where weights of nine bits, and the 0 that a rewrite may make of one, do not lie within 255."""
+    if not is_wide(node, graph):
+        return
+    weights = graph.ins(node)[1]
     assert weights.data is not None  # `requant.require_weights` has refused others
     low, high = _ends(weights.data)
     if high - low > SPAN:
-        raise BadInput(f"weights {weights.name!r} run from {low} to {high}, more than the {SPAN} of uint8", where=where,
-                       fix="export the model again")  # fmt: skip
+        raise BadInput(f"weights {weights.name!r} run from {low} to {high}, more than the {SPAN} of uint8",
+                       where=f"{node.name} ({node.op})", fix="export the model again")  # fmt: skip
 
 
 def require_writable(node: Node, graph: Graph) -> None:
@@ -59,10 +62,7 @@ def leaf(node: Node, graph: Graph, axis: int, params: Mapping[str, Param], numbe
     assert w.data is not None
     channels, offset = w.shape[axis], _ends(w.data)[0] + 128
     stored = w.data.astype(np.int64) - offset
-    others = tuple(i for i in range(stored.ndim) if i != axis)
-    sums = np.abs(stored).sum(axis=others) + abs(offset) * (w.elements // channels)
-    worst = np.abs(b.data.astype(np.int64)) + 255 * sums
-    acc = "int32_t" if int(worst.max(initial=0)) < 2**31 else "uint32_t"
+    acc = requant.accumulator_type(b.data, np.moveaxis(np.abs(stored) + abs(offset), axis, 0), 255)
     m = requant.channel_multipliers(x, w, out, channels)
     consts = (Const("weights", stored.astype(np.int8)), Const("bias", b.data), *requant.requant_consts(m))
     zeros = {"in_zero": x.zero_point, "out_zero": out.zero_point, "offset": offset}

@@ -1,18 +1,36 @@
-"""What convolutions and pools share: padding, output sizes, windows as arrays, the codec fields."""
+"""What convolutions and pools share: attributes, padding, output sizes, windows as arrays, the codec fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
 from tinycomp.errors import BadInput, Unsupported
-from tinycomp.ir import Array
+from tinycomp.ir import Array, Attrs, Graph, Node
+from tinycomp.kernel import Taps
 from tinycomp.ops.base import Source
 
 Pair = tuple[int, int]
 Padding = tuple[int, int, int, int]  # top, bottom, left, right
+
+
+@dataclass(frozen=True)
+class Convolution(Attrs):
+    """stride and dilation as (height, width), padding as (top, bottom, left, right)."""
+
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    activation: str = "none"
+
+
+def taps(node: Node, graph: Graph) -> Taps:
+    """The rows of one image that the window of a convolution reads. Weights are [·, kh, kw, ·]."""
+    a, w = cast(Convolution, node.attrs), graph.ins(node)[1]
+    return Taps(w.shape[1], a.stride[0], a.dilation[0], a.padding[0])
 
 
 def output_size(size: int, kernel: int, stride: int, dilation: int, before: int, after: int) -> int:
